@@ -1,0 +1,1 @@
+"""Linnet takes an image collection from coarse labels to fine ones."""

@@ -1,0 +1,133 @@
+"""The only file that writes files: whole, synced, and renamed into place, so that a crash leaves the old or the new."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from linnet.errors import RunError
+
+__all__ = [
+    "append_line",
+    "atomic_path",
+    "digest",
+    "inside",
+    "make_folder",
+    "read_json",
+    "remove",
+    "truncate",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+
+@contextmanager
+def atomic_path(target: Path | str) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; on success sync it and rename it over `target`, else delete it.
+
+    For writers that want a path of their own (safetensors, pyarrow, Pillow, matplotlib). The temporary name keeps
+    the target's suffix, because such writers choose the format by it.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        yield aside
+        _sync(aside)
+        os.replace(aside, target)
+        _sync(target.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(target: Path | str, content: bytes) -> None:
+    """Write `content` to `target` atomically."""
+    with atomic_path(target) as aside:
+        aside.write_bytes(content)
+
+
+def write_text(target: Path | str, content: str) -> None:
+    """Write UTF-8 text to `target` atomically."""
+    write_bytes(target, content.encode())
+
+
+def write_json(target: Path | str, content: Any) -> None:
+    """Write `content` as indented JSON to `target` atomically."""
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(source: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RunError: the file is missing or is not JSON; names the file.
+    """
+    source = Path(source)
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{source}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{source}: not a JSON file ({error}); it was changed by hand or cut short") from None
+
+
+def append_line(target: Path | str, line: str) -> int:
+    """Append one line to `target` (made when absent), flush it, and return the file's new length in bytes."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("ab") as stream:
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        return stream.tell()
+
+
+def truncate(target: Path | str, length: int) -> None:
+    """Cut `target` back to `length` bytes: what a resumed run does with lines written after its checkpoint."""
+    target = Path(target)
+    if target.exists():
+        os.truncate(target, length)
+
+
+def remove(target: Path | str) -> None:
+    """Delete a file if it is there."""
+    Path(target).unlink(missing_ok=True)
+
+
+def make_folder(target: Path | str) -> Path:
+    """Make a folder and its parents, and return its path."""
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def digest(source: Path | str, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file's content, read in pieces."""
+    with Path(source).open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def inside(folder: Path | str, name: str) -> Path:
+    """`folder/name`, refused when it would leave `folder` (absolute names, '..', links that lead out).
+
+    Raises:
+        RunError: the name leads out of the folder.
+    """
+    folder = Path(folder).resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise RunError(f"{name!r} leads out of {folder}; names must stay inside that folder")
+    return path
