@@ -1,0 +1,184 @@
+"""The settings of one experiment, each with its range, and the paper's figures to stand beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from linnet.recipes.messages import translate
+
+__all__ = ["Recipe"]
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Listed = BeforeValidator(_as_tuple)
+_Count = Annotated[int, Field(ge=1)]
+_Names = Annotated[tuple[str, ...], _Listed]
+_Counts = Annotated[tuple[_Count, ...], _Listed]
+_Colour = Annotated[tuple[float, float, float], _Listed]
+
+
+class Recipe(BaseModel):
+    """Everything that decides the outcome of a run, frozen, with no unknown keys.
+
+    Build it with `Recipe.read(mapping)` (or `load_recipe`, `resolve`), which turn a bad setting into a RecipeError
+    that names the key, the value given and what is allowed. Values are strict: `"1e-4"` is no number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    # Data
+    data: str = Field(default="", description="a known data set, a manifest file, or a folder of images")
+    root: str | None = Field(
+        default=None, description="folder that holds the data set, or that image paths start from"
+    )
+    coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
+    fine: str | None = Field(default=None, description="level to find; none = the finest")
+    classes: _Names | None = Field(
+        default=None, description="keep only these coarse classes; none = all", min_length=1
+    )
+    validation: float = Field(
+        default=0.1, ge=0, lt=1, description="share of train kept back where the data has no validation split"
+    )
+
+    # Images
+    image_size: int = Field(default=224, ge=1, description="side of the square the net sees, pixels")
+    resize: int | None = Field(
+        default=None,
+        ge=1,
+        description="shorter side before the centre crop at evaluation, pixels; none = image_size",
+    )
+    mean: _Colour | None = Field(
+        default=None, description="per-channel mean of pixels in 0..1; none = the backbone's own"
+    )
+    std: _Colour | None = Field(
+        default=None, description="per-channel standard deviation; none = the backbone's own"
+    )
+    augment: Literal["none", "crop", "resized-crop"] = Field(
+        default="resized-crop", description="how training crops vary"
+    )
+    padding: int = Field(default=4, ge=0, description="zero border that augment = 'crop' crops from, pixels")
+    flip: bool = Field(default=True, description="mirror training images left-right at random")
+
+    # Net and method
+    backbone: str = Field(
+        default="resnet18", description="a timm name, or one of Linnet's own, such as cifar-resnet18"
+    )
+    width: int | None = Field(
+        default=None, ge=1, description="channels of the first stage where the backbone has a choice"
+    )
+    weights: str | None = Field(default=None, description="file of start weights (safetensors)")
+    pretrained: bool = Field(
+        default=False, description="start from timm's published weights (needs a network once)"
+    )
+    method: str = Field(
+        default="coins", description="the system that learns; `linnet recipes` shows them at work"
+    )
+    options: dict[str, Any] = Field(default={}, description="the method's own settings, such as lambda")
+
+    # Optimisation
+    epochs: int = Field(default=30, ge=1, description="passes over the training images")
+    batch_size: int = Field(default=256, ge=1, description="images per step, over all devices together")
+    drop_last: bool = Field(default=True, description="leave out an epoch's incomplete last batch")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="update rule")
+    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd")
+    nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
+    weight_decay: float = Field(default=5e-4, ge=0, description="weight decay")
+    schedule: Literal["constant", "step", "cosine", "plateau"] = Field(
+        default="cosine", description="course of the learning rate"
+    )
+    milestones: _Counts = Field(
+        default=(), description="epochs after which schedule = 'step' multiplies lr by factor"
+    )
+    factor: float = Field(default=0.2, gt=0, le=1, description="what 'step' and 'plateau' multiply lr by")
+    warmup: float = Field(default=0.0, ge=0, description="epochs of linear rise at the start")
+
+    # Machine
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="arithmetic of the net"
+    )
+    channels_last: bool = Field(default=True, description="memory layout of images and weights")
+    compile: bool = Field(default=False, description="compile the net (torch.compile)")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; none = torch's choice")
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that decode images; none = by the machine"
+    )
+    road: Literal["auto", "memory", "files"] = Field(
+        default="auto", description="keep images in memory, or read files each epoch"
+    )
+
+    # Choice of the epoch that counts, and what is measured
+    seed: int = Field(default=0, ge=0, description="key of every random draw")
+    select_on: Literal["validation", "test", "last"] = Field(
+        default="validation",
+        description="split that picks the best epoch; 'test' is for replication and marks the figures",
+    )
+    select_by: str | None = Field(
+        default=None, description="metric that picks the best epoch; none = the method's own"
+    )
+    fine_selection: bool = Field(
+        default=False, description="let fine validation labels pick the epoch; marks the figures"
+    )
+    evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations")
+    recall_at: _Counts = Field(default=(1, 2, 4, 8), description="the k of recall@k", min_length=1)
+
+    # Provenance
+    paper: str = Field(
+        default="linnet", description="'001' and so on for a paper's row, 'linnet' for our own"
+    )
+    table: str = Field(default="", description="table of the paper that holds the figures")
+    row: str = Field(default="", description="method and variant, as results name them")
+    dataset: str = Field(default="", description="data set, as results name it")
+    protocol: str = Field(default="", description="what is trained on, and what is measured how")
+    scale: Literal["full", "cpu", ""] = Field(
+        default="", description="the paper's size, or cut to what a CPU can do"
+    )
+    published: dict[str, float] = Field(default={}, description="the paper's figures by metric name, percent")
+    note: str = Field(default="", description="what else a reader must know")
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any], where: str = "recipe") -> Self:
+        """Build a recipe from keys and values as TOML or JSON gives them; `where` opens every message.
+
+        Raises:
+            RecipeError: an unknown key (with the nearest name), or a value out of range.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            raise translate(error, cls, where) from None
+
+    def change(self, **settings: Any) -> Self:
+        """A copy with some settings changed, checked like a new recipe.
+
+        Raises:
+            RecipeError: as `read`.
+        """
+        return type(self).read({**self.model_dump(), **settings})
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        if self.resize is not None and self.resize < self.image_size:
+            raise ValueError(
+                f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"
+            )
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule = 'step' needs milestones, such as milestones = [60, 120, 160]")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones = {list(self.milestones)} must rise from one to the next")
+        if self.warmup > self.epochs:
+            raise ValueError(f"warmup = {self.warmup:g} is longer than epochs = {self.epochs}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov = true needs momentum above 0")
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained = true and weights both say where to start: give one of them")
+        return self
