@@ -1,0 +1,8 @@
+"""Networks that turn images into feature maps; `build_backbone` makes one by its name."""
+
+from __future__ import annotations
+
+from linnet.backbones.base import Backbone
+from linnet.backbones.build import build_backbone
+
+__all__ = ["Backbone", "build_backbone"]

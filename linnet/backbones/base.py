@@ -1,0 +1,34 @@
+"""What every backbone offers: a feature map, and its global average as the embedding."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["Backbone"]
+
+
+class Backbone(nn.Module):
+    """A network from images to a feature map.
+
+    Attributes:
+        dim: D, the length of the embedding.
+        start: where the weights come from: "scratch", "imagenet", or the name of a file; results carry it, because
+            classes seen in pretraining are a leak.
+    """
+
+    dim: int
+    start: str
+
+    def __init__(self, dim: int) -> None:
+        """Remember D; weights start from scratch until something is loaded."""
+        super().__init__()
+        self.dim = dim
+        self.start = "scratch"
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature map (B, D, H, W) of normalised images (B, 3, size, size)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embedding (B, D): the feature map's average over space."""
+        return self.features(images).mean(dim=(2, 3))

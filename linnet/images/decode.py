@@ -1,0 +1,198 @@
+"""One image file to upright 8-bit RGB pixels, by Pillow, and the two ways of cutting it to size.
+
+Every colour mode becomes RGB: palettes and greys by value; transparency is laid over white; CMYK by Pillow's own
+conversion; 16-bit greys are scaled to 8 bits; colour profiles are ignored; of several frames the first counts. EXIF
+orientation is obeyed. What cannot be decoded whole is a `BrokenImage` with a reason; the caller knows the row.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from linnet.images.augment import resized_crop_boxes
+from linnet.images.preprocessing import Augmentation, Preprocessing
+
+__all__ = [
+    "BrokenImage",
+    "centre_crop",
+    "decode",
+    "evaluation_pixels",
+    "open_image",
+    "quiet",
+    "resized_crop_pixels",
+    "to_rgb",
+    "upright_size",
+]
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+class BrokenImage(Exception):
+    """An image that cannot be decoded; its text is the reason, without the path."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings (odd EXIF, large images) from the user; errors still come. Not safe across threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_image(path: Path | str) -> Image.Image:
+    """Open a file and read its header only.
+
+    Raises:
+        BrokenImage: the file is missing, empty, no image, or larger than Pillow's limit on pixels.
+    """
+    try:
+        image = Image.open(path)
+    except FileNotFoundError:
+        raise BrokenImage("no such file") from None
+    except Image.UnidentifiedImageError:
+        empty = Path(path).stat().st_size == 0
+        reason = "the file is empty (0 bytes)" if empty else "not an image in a known format"
+        raise BrokenImage(reason) from None
+    except Exception as error:  # decoders raise many kinds (SyntaxError, struct.error, ...) on a damaged header
+        raise BrokenImage(_reason(error)) from None
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        size = f"{image.width} x {image.height}"
+        image.close()
+        raise BrokenImage(f"{size} pixels are more than the limit of {limit:,} (a decompression bomb?)")
+    return image
+
+
+def _reason(error: Exception) -> str:
+    return f"{str(error) or type(error).__name__}"
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1 when there is none or it cannot be read, since the pixels are still good."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return 1
+    return value if value in _TURNS else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height, pixels, once turned upright."""
+    width, height = image.size
+    return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
+    """Decode an opened image whole, upright and in RGB, and close it.
+
+    `reduce`: how many times smaller the result may be; JPEG uses the largest of 2, 4, 8 that it allows, decoding
+    straight at that scale.
+
+    Raises:
+        BrokenImage: the data are truncated or damaged, or the colour mode has no conversion to RGB.
+    """
+    try:
+        with image:
+            orientation = _orientation(image)
+            if reduce >= 2:
+                image.draft(None, (math.ceil(image.width / reduce), math.ceil(image.height / reduce)))
+            image.load()
+            rgb = to_rgb(image)
+    except Exception as error:  # see open_image
+        raise BrokenImage(_reason(error)) from None
+    return rgb.transpose(_TURNS[orientation]) if orientation > 1 else rgb
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any colour mode to RGB, as the module's text says.
+
+    Raises:
+        ValueError: Pillow has no conversion (for example LAB), or a floating-point image is not finite.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        straight = image.convert("LA") if image.mode == "La" else image
+        over = straight.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey values wider than 8 bits to 0 to 255: integers from 0 to 65535, floats from 0 to 1 when none is above."""
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError("the image holds values that are not finite")
+    if np.issubdtype(values.dtype, np.integer):
+        numbers = numbers / 257
+    elif numbers.size and numbers.max() <= 1:
+        numbers = numbers * 255
+    return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+
+
+def centre_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Scale the shorter side and cut the centre: torchvision's Resize and CenterCrop, to the pixel."""
+    width, height = image.size
+    short, size = preprocessing.short_side, preprocessing.size
+    if min(width, height) != short:
+        wide = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+        image = image.resize(wide, _FILTERS[preprocessing.interpolation])
+    if image.size == (size, size):
+        return image
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The evaluation view of a file, uint8 (size, size, 3).
+
+    Raises:
+        BrokenImage: it cannot be decoded.
+    """
+    image = open_image(path)
+    whole = decode(image, reduce=min(image.size) / preprocessing.short_side)
+    return np.array(centre_crop(whole, preprocessing))
+
+
+def resized_crop_pixels(
+    path: Path | str, preprocessing: Preprocessing, augmentation: Augmentation, seed: int, epoch: int, position: int
+) -> NDArray[np.uint8]:
+    """The random resized crop of a file for (seed, epoch, position), uint8 (size, size, 3), not yet flipped.
+
+    Raises:
+        BrokenImage: it cannot be decoded.
+    """
+    image = open_image(path)
+    width, height = upright_size(image)
+    box = resized_crop_boxes(augmentation, seed, epoch, position, height, width)[0]
+    top, left, tall, wide = (int(value) for value in box)
+    size = preprocessing.size
+    whole = decode(image, reduce=min(tall, wide) / size)
+    filter_ = _FILTERS[preprocessing.interpolation]
+    if whole.size == (width, height):
+        part = whole.crop((left, top, left + wide, top + tall))
+        return np.array(part.resize((size, size), filter_))
+    across, down = whole.width / width, whole.height / height
+    scaled = (left * across, top * down, (left + wide) * across, (top + tall) * down)
+    return np.array(whole.resize((size, size), filter_, box=scaled))

@@ -1,0 +1,181 @@
+"""Rows of a manifest as batches, by two roads that give the same views of the same images.
+
+*Memory*: every image lies on the device as uint8 and a batch is one gather. *Files*: worker processes decode, and the
+device crops, flips and normalises whole batches. All draws are keyed by (seed, "augment", epoch, position): a batch
+is the same for any number of workers, any batch size, and from whatever step a run is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from linnet.errors import RecipeError, nearest
+from linnet.images.augment import Moves, draw_moves, flip, normalise, pad, windows
+from linnet.images.files import EVALUATION, Decoder, FileRoad
+from linnet.images.memory import fits_in_memory, load_pixels, store
+from linnet.images.preprocessing import Augmentation, Preprocessing
+from linnet.manifest import Manifest
+
+__all__ = ["Batch", "ImageSource", "Road"]
+
+Road = Literal["auto", "memory", "files"]
+
+_GROUP_BYTES = 1 << 25
+"""On an accelerator this much is cut at once, so that small images do not pay ten kernel launches a batch."""
+
+
+@dataclass
+class Batch:
+    """What a training step sees.
+
+    Attributes:
+        images: normalised, float32 (B, 3, size, size), on the device.
+        index: int64 (B,), position of each image among the source's rows, 0 to N-1: its instance label.
+        targets: int64 (B, L), class index per level, -1 unknown.
+    """
+
+    images: Tensor
+    index: Tensor
+    targets: Tensor
+
+
+class ImageSource:
+    """Rows of a manifest as batches (see the module's text).
+
+    Attributes:
+        road: "memory" or "files", as chosen.
+        manifest, rows, preprocessing, augmentation, seed, device, channels_last: as given.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        rows: NDArray[np.int64],
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None = None,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        road: Road = "auto",
+        channels_last: bool = False,
+    ) -> None:
+        """Choose the road; the memory road decodes everything now.
+
+        Args:
+            manifest: the images and their labels.
+            rows: int64 (N,), rows of the manifest; position i of this source is row `rows[i]`.
+            preprocessing: evaluation view, and the normalisation.
+            augmentation: what `epoch` does to images; None is none.
+            seed: of the augmentation's draws.
+            device: where batches lie, and on the memory road all images.
+            workers: decoding processes of the files road (0: in this process), threads of the memory road's loading.
+            road: "auto" takes memory for manifests that come as arrays and for small files that fit, else files.
+            channels_last: memory format of the batches.
+
+        Raises:
+            ImageError: the memory road met images that cannot be decoded; all are named.
+            RecipeError: `road` is not one of the three, or `workers` is negative.
+        """
+        if road not in get_args(Road):
+            raise RecipeError(f"road = {road!r}: choose one of {', '.join(get_args(Road))}{nearest(road, get_args(Road))}")
+        if workers < 0:
+            raise RecipeError(f"workers = {workers}: give 0 (decode in this process) or more")
+        self.manifest, self.rows = manifest, np.asarray(rows, dtype=np.int64)
+        self.preprocessing, self.augmentation = preprocessing, augmentation or Augmentation()
+        self.seed, self.device, self.channels_last = seed, torch.device(device), channels_last
+        self._targets = torch.from_numpy(np.ascontiguousarray(manifest.targets[self.rows])).to(self.device)
+        self._padding = self.augmentation.padding if self.augmentation.kind == "crop" else 0
+        self._store: Tensor | None = None
+        self._files: FileRoad | None = None
+        if road == "auto":
+            road = "memory" if fits_in_memory(manifest, self.rows, preprocessing, self.augmentation) else "files"
+        self.road: Road = road
+        if road == "memory":
+            pixels = load_pixels(manifest, self.rows, preprocessing, workers)
+            self._store = store(pixels, self._padding, self.device, channels_last=channels_last)
+        else:
+            decoder = Decoder.of(manifest, self.rows, preprocessing, self.augmentation, seed)
+            self._files = FileRoad(decoder, manifest, self.rows, workers, pin=self.device.type == "cuda")
+
+    def __len__(self) -> int:
+        """N, the number of rows."""
+        return len(self.rows)
+
+    def epoch(
+        self, epoch: int, order: NDArray[np.int64], batch_size: int, *, start_step: int = 0
+    ) -> Iterator[Batch]:
+        """Augmented batches of one epoch, the last one as short as `order` leaves it.
+
+        Args:
+            epoch: number of the epoch, part of the key of every draw.
+            order: positions (0 to N-1) in the order of training, already shuffled and sharded.
+            batch_size: images a batch.
+            start_step: batches of `order` to skip, without decoding them.
+
+        Raises:
+            ImageError: a file became unreadable since the check.
+        """
+        rest = np.asarray(order, dtype=np.int64)[start_step * batch_size :]
+        moves = draw_moves(self.augmentation, self.seed, epoch, rest, self.device)
+        return self._batches(rest, batch_size, epoch, moves)
+
+    def sequential(self, batch_size: int, positions: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """Evaluation views in the order of `positions` (default: all), not augmented, the last batch maybe short.
+
+        Raises:
+            ImageError: a file became unreadable since the check.
+        """
+        chosen = np.arange(len(self)) if positions is None else np.asarray(positions, dtype=np.int64)
+        return self._batches(chosen, batch_size, EVALUATION, None)
+
+    def close(self) -> None:
+        """Stop the worker processes; a later epoch starts them again."""
+        if self._files is not None:
+            self._files.close()
+
+    def _batches(self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None) -> Iterator[Batch]:
+        if moves is None:
+            centre = torch.full((len(order),), self._padding, device=self.device)
+            moves = Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
+        index = torch.from_numpy(order).to(self.device)
+        start = 0
+        for pixels in self._cut(order, index, batch_size, epoch, moves):
+            part = slice(start, start + len(pixels))
+            images = normalise(pixels, self.preprocessing, channels_last=self.channels_last)
+            yield Batch(images, index[part], self._targets[index[part]])
+            start = part.stop
+
+    def _cut(
+        self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int, moves: Moves
+    ) -> Iterator[Tensor]:
+        """Batches cropped and flipped, not yet normalised."""
+        size = (self.preprocessing.size, self.preprocessing.size)
+        if self._store is not None:
+            group = batch_size * self._batches_at_once(batch_size)
+            for start in range(0, len(order), group):
+                part = slice(start, start + group)
+                cut = windows(self._store, index[part], moves.top[part], moves.left[part], size)
+                yield from flip(cut, moves.flip[part]).split(batch_size)
+            return
+        assert self._files is not None
+        start = 0
+        for decoded in self._files.batches(order, batch_size, epoch):
+            part = slice(start, start + len(decoded))
+            images = decoded.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+            padded = pad(images, self._padding)
+            rows = torch.arange(len(images), device=self.device)
+            yield flip(windows(padded, rows, moves.top[part], moves.left[part], size), moves.flip[part])
+            start = part.stop
+
+    def _batches_at_once(self, batch_size: int) -> int:
+        if self.device.type == "cpu":
+            return 1
+        return max(1, _GROUP_BYTES // (batch_size * 3 * self.preprocessing.size**2))
