@@ -1,0 +1,48 @@
+"""Data sets by name: readers of public ones, and the built-in synthetic ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from linnet.errors import DataError, nearest
+from linnet.manifest import Manifest, read_manifest
+
+__all__ = ["KNOWN", "load_data"]
+
+KNOWN = {
+    "cifar100": "linnet.datasets.cifar100",
+    "creatures": "linnet.datasets.creatures",
+    "patches": "linnet.datasets.patches",
+}
+"""Every data set that has a name, and the module whose `load(root, **options)` makes its manifest."""
+
+
+def load_data(name_or_path: str | Path, root: Path | str | None = None, **options: Any) -> Manifest:
+    """The manifest of a known data set, or of a table or folder of images.
+
+    Args:
+        name_or_path: a name in `KNOWN`, or else a path; for a folder that bears a known name write
+            "./creatures".
+        root: where the known set's files lie (default: LINNET_DATA, else ~/.cache/linnet), or what the image
+            paths in a table are relative to (default: the table's folder).
+        options: passed to the known set's `load`, or to `read_manifest`.
+
+    Raises:
+        DataError: neither a known name nor a path that exists; lists the names. Also whatever the reader
+            raises.
+    """
+    name = str(name_or_path)
+    if name in KNOWN:
+        load: Callable[..., Manifest] = import_module(KNOWN[name]).load
+        return load(None if root is None else Path(root), **options)
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"{name!r} is neither a known data set{nearest(name, KNOWN)} nor a file or folder (looked in "
+            f"{Path.cwd()}). Known are {', '.join(KNOWN)}; anything else must be the path of a table "
+            "(CSV, TSV, Parquet, JSON lines) or of a folder of images"
+        )
+    return read_manifest(path, root=None if root is None else Path(root), **options)

@@ -1,0 +1,193 @@
+"""Creatures: a small drawn data set with a true two-level hierarchy, for the demo and for tests.
+
+Six coarse classes differ in body plan, plain to see. Under each, four fine classes differ in one small mark
+on the body alone: a dot, a ring, a cross or bars, dark or light, further front or further back. Each coarse
+class has all four marks, two of either colour and two at either place, so a mark tells nothing of the coarse
+class. Colour of body, pose, scale, place, light and clutter vary by image and tell nothing of either.
+`drawing` holds the knobs of difficulty.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from linnet import files
+from linnet.datasets.assemble import assemble
+from linnet.datasets.drawing import draw_creature
+from linnet.errors import DataError
+from linnet.manifest import Attributes, Manifest, write_manifest
+from linnet.randomness import generator
+from linnet.taxonomy import Taxonomy
+
+__all__ = ["COLUMNS", "attributes", "load", "taxonomy", "write_folder"]
+
+# Body plan: round, long, domed; legs (of six), wings (of four), fins, tail, ears, beak, antennae, shell.
+_BODY_COLUMNS = (
+    "body_round", "body_long", "body_domed", "legs", "wings", "fins", "tail", "ears", "beak",
+    "antennae", "shell",
+)  # fmt: skip
+_BODIES: dict[str, tuple[float, ...]] = {
+    "beetle": (1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1),
+    "bird": (1, 0, 0, 1 / 3, 0.5, 0, 1, 0, 1, 0, 0),
+    "butterfly": (0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0),
+    "fish": (0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0),
+    "fox": (0, 1, 0, 2 / 3, 0, 0, 1, 1, 0, 0, 0),
+    "turtle": (0, 0, 1, 2 / 3, 0, 0, 1, 0, 0, 0, 1),
+}
+_MARKS = {"dotted": "dot", "ringed": "ring", "crossed": "cross", "barred": "bars"}
+_COLOURS = ("dark", "light")
+_PLACES = ("front", "rear")
+
+COLUMNS = (
+    *_BODY_COLUMNS, *(f"mark_{mark}" for mark in _MARKS.values()), *(f"mark_{c}" for c in _COLOURS),
+    *(f"mark_{p}" for p in _PLACES),
+)  # fmt: skip
+"""Names of the attributes, in order. Values lie in 0..1; legs count as parts of six, wings of four."""
+
+
+def _mark(coarse: int, fine: int) -> tuple[str, str, str]:
+    """Mark, colour and place of the `fine`-th class (0..3) under a coarse class; balanced within each."""
+    return list(_MARKS.values())[fine], _COLOURS[(fine + coarse) % 2], _PLACES[(fine // 2 + coarse // 2) % 2]
+
+
+def taxonomy() -> Taxonomy:
+    """The levels ("coarse", "fine"): 6 classes, and 24 such as "ringed_fox"."""
+    names = tuple(f"{mark}_{body}" for body in _BODIES for mark in _MARKS)
+    parents = tuple(coarse for coarse in range(len(_BODIES)) for _ in _MARKS)
+    return Taxonomy(("coarse", "fine"), (tuple(_BODIES), names), ((), parents))
+
+
+def attributes() -> Attributes:
+    """What every fine class looks like, exactly: one row a fine class, columns as `COLUMNS` says."""
+    rows = []
+    for coarse, body in enumerate(_BODIES.values()):
+        for fine in range(len(_MARKS)):
+            mark, colour, place = _mark(coarse, fine)
+            present = {f"mark_{mark}", f"mark_{colour}", f"mark_{place}"}
+            rows.append([*body, *(float(column in present) for column in COLUMNS[len(_BODY_COLUMNS) :])])
+    return Attributes(taxonomy().classes[1], COLUMNS, np.array(rows, dtype=np.float64))
+
+
+def load(
+    root: Path | str | None = None,
+    *,
+    seed: int = 0,
+    size: int = 48,
+    train_per_class: int = 40,
+    test_per_class: int = 20,
+) -> Manifest:
+    """Draw the creatures, about a thousand a second, as a manifest with splits "train" and "test".
+
+    Args:
+        root: not used; there for the sake of the other data sets' signature.
+        seed: an image depends on the seed, its split, its fine class and its number in the class, and on
+            nothing else: asking for more images leaves the ones before as they were.
+        size: height and width in pixels, at least 16.
+        train_per_class: images of each of the 24 fine classes to train on.
+        test_per_class: the same for the test split; 0 for none.
+
+    Raises:
+        DataError: a size or count that cannot be.
+    """
+    if size < 16 or train_per_class < 1 or test_per_class < 0:
+        raise DataError(
+            f"creatures: size={size}, train_per_class={train_per_class}, test_per_class={test_per_class}: "
+            "allowed are size >= 16, train_per_class >= 1, test_per_class >= 0"
+        )
+    tree = taxonomy()
+    splits = (
+        {"train": train_per_class, "test": test_per_class} if test_per_class else {"train": train_per_class}
+    )
+    keys = [
+        (split, f, n) for split, count in splits.items() for f in range(tree.count(1)) for n in range(count)
+    ]
+    fine = np.array([key[1] for key in keys], dtype=np.int64)
+    pixels = np.empty((len(keys), size, size, 3), dtype=np.uint8)
+    for row, (split, label, number) in enumerate(keys):
+        pixels[row] = _draw(seed, split, label, number, size)
+    return assemble(
+        source="creatures",
+        root=Path(),
+        images=[_name(tree, *key) for key in keys],
+        taxonomy=tree,
+        targets=np.stack([fine // len(_MARKS), fine], axis=1),
+        splits={split: count * tree.count(1) for split, count in splits.items()},
+        pixels=pixels,
+        attributes=attributes(),
+    )
+
+
+def _draw(seed: int, split: str, fine: int, number: int, size: int) -> NDArray[np.uint8]:
+    coarse, mark = divmod(fine, len(_MARKS))
+    rng = generator(seed, f"creatures {split}", fine, number)
+    return draw_creature(list(_BODIES)[coarse], *_mark(coarse, mark), rng, size)
+
+
+def _name(tree: Taxonomy, split: str, fine: int, number: int) -> str:
+    coarse = list(_BODIES)[fine // len(_MARKS)]
+    return f"{split}/{coarse}/{tree.classes[1][fine]}/{number:04d}.png"
+
+
+def write_folder(
+    folder: Path | str, *, seed: int = 0, size: int = 48, train_per_class: int = 40, test_per_class: int = 20
+) -> Path:
+    """Write the creatures as a user's data would lie: nested folders of PNG images, manifest.csv and
+    attributes.csv.
+
+    The folder appears whole or not at all. Where it is already there with these very settings, it is left as
+    it is.
+
+    Returns:
+        The path of manifest.csv; reading it gives the labels, splits, attributes and pixels of `load`.
+
+    Raises:
+        DataError: the folder holds something else.
+    """
+    folder = Path(folder)
+    settings = {
+        "creatures": 1,
+        "seed": seed,
+        "size": size,
+        "train_per_class": train_per_class,
+        "test_per_class": test_per_class,
+    }
+    record = folder / "creatures.json"
+    if record.is_file() and files.read_json(record) == settings:
+        return folder / "manifest.csv"
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(
+            f"{folder} already holds other files; name a new folder for the creatures, or remove that one"
+        )
+    manifest = load(seed=seed, size=size, train_per_class=train_per_class, test_per_class=test_per_class)
+    with files.atomic_path(folder) as aside:
+        try:
+            _write(manifest, aside)
+            files.write_json(aside / record.name, settings)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    return folder / "manifest.csv"
+
+
+def _write(manifest: Manifest, folder: Path) -> None:
+    """All images, the manifest and the attributes, into a folder that nobody sees yet."""
+    assert manifest.pixels is not None and manifest.attributes is not None
+    made: set[Path] = set()
+    for name, pixels in zip(manifest.images.to_pylist(), manifest.pixels, strict=True):
+        path = folder / name
+        if path.parent not in made:
+            made.add(files.make_folder(path.parent))
+        Image.fromarray(pixels).save(path, compress_level=3)
+    write_manifest(manifest, folder / "manifest.csv")
+    table = manifest.attributes
+    lines = [",".join(("class", *table.columns))]
+    lines += [
+        f"{name}," + ",".join(repr(float(v)) for v in row)
+        for name, row in zip(table.names, table.values, strict=True)
+    ]
+    files.write_text(folder / "attributes.csv", "\n".join(lines) + "\n")
