@@ -28,7 +28,7 @@ _BOUNDS = {
 
 
 def keys(model: type[BaseModel]) -> dict[str, str]:
-    """The names a user writes for a model's fields (the alias where there is one, such as `lambda`), to field names."""
+    """What a user calls a model's fields (the alias where there is one, such as `lambda`), to field names."""
     return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
@@ -44,7 +44,7 @@ def show(value: object) -> str:
 
 
 def allowed(model: type[BaseModel], key: str) -> str:
-    """What the field that a user calls `key` accepts, in words: 'a number above 0', \"one of 'sgd', 'adamw'\"."""
+    """What the field that a user calls `key` accepts, in words, such as 'a number above 0'."""
     schema = model.model_json_schema(by_alias=True)
     field = schema["properties"].get(key)
     return "anything" if field is None else _words(field, schema.get("$defs", {}))

@@ -50,8 +50,8 @@ def check_options(recipe: Recipe, where: str = "recipe") -> Recipe:
 def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """A recipe by name (none = the defaults) with settings changed, complete and checked.
 
-    `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values. A change of method drops the
-    recipe's options and published figures, which belong to the old one.
+    `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values. A change of method drops
+    the recipe's options and published figures, which belong to the old one.
 
     Raises:
         RecipeError: an unknown recipe, key, method or option, or a value that is not allowed.
@@ -68,8 +68,9 @@ def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any
 def parse_overrides(items: Sequence[str], base: Recipe | None = None) -> dict[str, Any]:
     """Read texts such as 'lr=0.05', 'options.lambda=.2', 'lambda=.2' into recipe settings.
 
-    Values are TOML, and also: bare strings, '.5', 'none', and 'a,b,c' where a list is wanted. A bare key that is an
-    option of the method (the one among `items`, else `base`'s) goes to `options`. A later item replaces an earlier.
+    Values are TOML, and also: bare strings, '.5', 'none', and 'a,b,c' where a list is wanted. A bare key that
+    is an option of the method (the one among `items`, else `base`'s) goes to `options`. A later item replaces
+    an earlier one.
 
     Raises:
         RecipeError: no '=', an unknown key (with the nearest name), or a value that is not allowed.
@@ -96,7 +97,7 @@ def parse_overrides(items: Sequence[str], base: Recipe | None = None) -> dict[st
 
 
 def _place(settings: Mapping[str, Any], base: Recipe) -> dict[str, Any]:
-    """Sort Python keyword settings into recipe fields and method options; values are checked by the models later."""
+    """Sort Python settings into recipe fields and method options; the models check the values later."""
     method = str(settings.get("method", base.method))
     found: dict[str, Any] = {"options": dict(settings.get("options", {}))}
     for key, value in settings.items():
@@ -109,7 +110,7 @@ def _place(settings: Mapping[str, Any], base: Recipe) -> dict[str, Any]:
 
 
 def _owner(key: str, method: str) -> tuple[type[BaseModel], str]:
-    """The model that a key belongs to, and its name there; recipe fields win over options of the same name."""
+    """The model that a key belongs to, and its name there; recipe fields win over options of that name."""
     head, _, rest = key.partition(".")
     if key in Recipe.model_fields:
         return Recipe, key

@@ -1,0 +1,54 @@
+# On a fresh machine `make demo` and `make test` do all set-up themselves; no other step is needed.
+#   make demo    draw a small collection of creatures, learn from coarse labels, find the fine classes
+#   make test    the tests, less the slow ones; on real images too where LINNET_DATA names a folder of them
+#   make check   lint, format, types, layers, style budget
+# VENV=folder sets where the environment lies, PYTHON=python3.12 what it is made with, ARGS="-k taxonomy" adds to pytest.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+# The environment is made anew when what it is made of changes: its stamp carries the checksum.
+KEY := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(KEY)
+
+# This checkout is what runs, wherever an environment that several checkouts share points to.
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: demo test slow check format install clean key
+
+demo: $(STAMP)
+	$(BIN)/python -m linnet demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_style.py tests/test_imports.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(STAMP)
+
+key:
+	@echo $(KEY)
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV); the first time this fetches some gigabytes and takes minutes."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	rm -f $(VENV)/.installed-*
+	touch $@
