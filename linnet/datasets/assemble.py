@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from linnet.manifest import Attributes, Manifest
+from linnet.attributes import Attributes
+from linnet.manifest import Manifest
 from linnet.taxonomy import Taxonomy
 
 __all__ = ["assemble"]

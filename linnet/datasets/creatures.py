@@ -1,26 +1,27 @@
 """Creatures: a small drawn data set with a true two-level hierarchy, for the demo and for tests.
 
 Six coarse classes differ in body plan, plain to see. Under each, four fine classes differ in one small mark
-on the body alone: a dot, a ring, a cross or bars, dark or light, further front or further back. Each coarse
-class has all four marks, two of either colour and two at either place, so a mark tells nothing of the coarse
-class. Colour of body, pose, scale, place, light and clutter vary by image and tell nothing of either.
-`drawing` holds the knobs of difficulty.
+on the body alone: a dot, a ring, a cross or bars, dark or light, further front or further back. Every mark is
+there once in every coarse class, every colour and place twice, so none of them tells the coarse class. The
+colour of the body, pose, scale, place, light and clutter vary by image and tell neither. `drawing` holds the
+knobs of difficulty.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from linnet import files
+from linnet.attributes import Attributes
 from linnet.datasets.assemble import assemble
 from linnet.datasets.drawing import draw_creature
 from linnet.errors import DataError
-from linnet.manifest import Attributes, Manifest, write_manifest
+from linnet.manifest import Manifest, write_manifest
 from linnet.randomness import generator
 from linnet.taxonomy import Taxonomy
 
@@ -50,27 +51,45 @@ COLUMNS = (
 """Names of the attributes, in order. Values lie in 0..1; legs count as parts of six, wings of four."""
 
 
-def _mark(coarse: int, fine: int) -> tuple[str, str, str]:
-    """Mark, colour and place of the `fine`-th class (0..3) under a coarse class; balanced within each."""
-    return list(_MARKS.values())[fine], _COLOURS[(fine + coarse) % 2], _PLACES[(fine // 2 + coarse // 2) % 2]
+@dataclass(frozen=True)
+class _Species:
+    """One fine class: its name, its body plan, and its mark."""
+
+    name: str
+    body: str
+    mark: str
+    colour: str
+    place: str
+
+
+def _all_species() -> tuple[_Species, ...]:
+    """The 24 fine classes sorted by name, which is how a reader of the written folder numbers them."""
+    found = [
+        _Species(f"{word}_{body}", body, mark, _COLOURS[(m + b) % 2], _PLACES[(m // 2 + b // 2) % 2])
+        for b, body in enumerate(_BODIES)
+        for m, (word, mark) in enumerate(_MARKS.items())
+    ]
+    return tuple(sorted(found, key=lambda species: species.name))
+
+
+_SPECIES = _all_species()
 
 
 def taxonomy() -> Taxonomy:
     """The levels ("coarse", "fine"): 6 classes, and 24 such as "ringed_fox"."""
-    names = tuple(f"{mark}_{body}" for body in _BODIES for mark in _MARKS)
-    parents = tuple(coarse for coarse in range(len(_BODIES)) for _ in _MARKS)
-    return Taxonomy(("coarse", "fine"), (tuple(_BODIES), names), ((), parents))
+    coarse = tuple(_BODIES)
+    parents = tuple(coarse.index(species.body) for species in _SPECIES)
+    return Taxonomy(("coarse", "fine"), (coarse, tuple(s.name for s in _SPECIES)), ((), parents))
 
 
 def attributes() -> Attributes:
     """What every fine class looks like, exactly: one row a fine class, columns as `COLUMNS` says."""
-    rows = []
-    for coarse, body in enumerate(_BODIES.values()):
-        for fine in range(len(_MARKS)):
-            mark, colour, place = _mark(coarse, fine)
-            present = {f"mark_{mark}", f"mark_{colour}", f"mark_{place}"}
-            rows.append([*body, *(float(column in present) for column in COLUMNS[len(_BODY_COLUMNS) :])])
-    return Attributes(taxonomy().classes[1], COLUMNS, np.array(rows, dtype=np.float64))
+    values = np.zeros((len(_SPECIES), len(COLUMNS)), dtype=np.float32)
+    for row, species in enumerate(_SPECIES):
+        values[row, : len(_BODY_COLUMNS)] = _BODIES[species.body]
+        for what in (species.mark, species.colour, species.place):
+            values[row, COLUMNS.index(f"mark_{what}")] = 1
+    return Attributes(tuple(species.name for species in _SPECIES), COLUMNS, values)
 
 
 def load(
@@ -100,37 +119,24 @@ def load(
             "allowed are size >= 16, train_per_class >= 1, test_per_class >= 0"
         )
     tree = taxonomy()
-    splits = (
-        {"train": train_per_class, "test": test_per_class} if test_per_class else {"train": train_per_class}
-    )
-    keys = [
-        (split, f, n) for split, count in splits.items() for f in range(tree.count(1)) for n in range(count)
-    ]
-    fine = np.array([key[1] for key in keys], dtype=np.int64)
+    splits = {"train": train_per_class, "test": test_per_class}
+    splits = {split: count for split, count in splits.items() if count}
+    keys = [(split, f, n) for split in splits for f in range(len(_SPECIES)) for n in range(splits[split])]
+    fine = np.array([f for _, f, _ in keys], dtype=np.int64)
     pixels = np.empty((len(keys), size, size, 3), dtype=np.uint8)
-    for row, (split, label, number) in enumerate(keys):
-        pixels[row] = _draw(seed, split, label, number, size)
+    for row, (split, f, number) in enumerate(keys):
+        species, rng = _SPECIES[f], generator(seed, f"creatures {split}", f, number)
+        pixels[row] = draw_creature(species.body, species.mark, species.colour, species.place, rng, size)
     return assemble(
         source="creatures",
         root=Path(),
-        images=[_name(tree, *key) for key in keys],
+        images=[f"{split}/{_SPECIES[f].body}/{_SPECIES[f].name}/{n:04d}.png" for split, f, n in keys],
         taxonomy=tree,
-        targets=np.stack([fine // len(_MARKS), fine], axis=1),
-        splits={split: count * tree.count(1) for split, count in splits.items()},
+        targets=np.stack([tree.ancestor()[fine], fine], axis=1),
+        splits={split: count * len(_SPECIES) for split, count in splits.items()},
         pixels=pixels,
         attributes=attributes(),
     )
-
-
-def _draw(seed: int, split: str, fine: int, number: int, size: int) -> NDArray[np.uint8]:
-    coarse, mark = divmod(fine, len(_MARKS))
-    rng = generator(seed, f"creatures {split}", fine, number)
-    return draw_creature(list(_BODIES)[coarse], *_mark(coarse, mark), rng, size)
-
-
-def _name(tree: Taxonomy, split: str, fine: int, number: int) -> str:
-    coarse = list(_BODIES)[fine // len(_MARKS)]
-    return f"{split}/{coarse}/{tree.classes[1][fine]}/{number:04d}.png"
 
 
 def write_folder(

@@ -45,7 +45,7 @@ def check_md5(path: Path, expected: str, what: str) -> None:
 
 
 def download(url: str, target: Path, md5: str, what: str) -> None:
-    """Fetch `url` to `target`, with a progress bar at a terminal; it appears there only once its md5 is right.
+    """Fetch `url` to `target`, with a progress bar at a terminal; it appears once its md5 is right.
 
     A connection that breaks is taken up where it broke, up to five times; nothing stays behind on failure.
 
