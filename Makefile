@@ -48,7 +48,7 @@ clean:
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV); the first time this fetches some gigabytes and takes minutes."
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	rm -f $(VENV)/.installed-*
-	touch $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@rm -f $(VENV)/.installed-*
+	@touch $@

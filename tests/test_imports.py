@@ -34,5 +34,6 @@ def test_import_is_light(code: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["evaluate", "--help"]])
 def test_command_line_is_light(arguments: list[str]) -> None:
-    code = f"from linnet.cli import main\ntry: main({arguments!r})\nexcept SystemExit as end: assert not end.code"
+    run = f"from linnet.cli import main\ntry: main({arguments!r})"
+    code = f"{run}\nexcept SystemExit as end: assert not end.code"
     assert loaded(code) == "[]"

@@ -27,7 +27,8 @@ class Recipe(BaseModel):
     """Everything that decides the outcome of a run, frozen, with no unknown keys.
 
     Build it with `Recipe.read(mapping)` (or `load_recipe`, `resolve`), which turn a bad setting into a
-    RecipeError that names the key, the value given and what is allowed. Values are strict: `"1e-4"` is no number.
+    RecipeError that names the key, the value given and what is allowed. Values are strict: `"1e-4"` is no
+    number.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -47,11 +47,14 @@ def check_options(recipe: Recipe, where: str = "recipe") -> Recipe:
     return recipe.model_copy(update={"options": options.model_dump(by_alias=True)})
 
 
-def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+def resolve(
+    name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), **fixed: Any
+) -> Recipe:
     """A recipe by name (none = the defaults) with settings changed, complete and checked.
 
-    `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values. A change of method drops
-    the recipe's options and published figures, which belong to the old one.
+    `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values, as `fixed` is. A change of
+    method drops the recipe's options and published figures, which belong to the old one; a change of data
+    drops the published figures too.
 
     Raises:
         RecipeError: an unknown recipe, key, method or option, or a value that is not allowed.
@@ -59,8 +62,11 @@ def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any
     base = load_recipe(name) if name is not None else Recipe()
     where = f"recipe {name}" if name is not None else "settings"
     changes = _place(overrides, base) if isinstance(overrides, Mapping) else parse_overrides(overrides, base)
+    changes |= fixed
     if changes.get("method", base.method) != base.method:
         base = base.model_copy(update={"options": {}, "published": {}, "row": "", "note": ""})
+    if base.data and changes.get("data", base.data) != base.data:
+        base = base.model_copy(update={"dataset": "", "published": {}, "note": ""})
     options = {**base.options, **changes.get("options", {})}
     return check_options(Recipe.read({**base.model_dump(), **changes, "options": options}, where), where)
 

@@ -76,9 +76,9 @@ def to_toml(recipe: Recipe, explain: bool = False) -> str:
     lines = []
     for key, value in settings.items():
         text = f"# {key} = none" if value is None else f"{key} = {_value(value)}"
-        if explain:
+        if explain and len(text) < 80:
             lines.append(f"{text:<36}  # {Recipe.model_fields[key].description}")
-        elif value is not None:
+        elif explain or value is not None:
             lines.append(text)
     for key, table in tables.items():
         if table:

@@ -1,0 +1,63 @@
+"""The commands put together. A new one costs a file with `register(app)` and its name in `COMMANDS`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from linnet.cli import evaluate, recipes, train
+from linnet.cli.console import complain
+from linnet.errors import LinnetError
+
+__all__ = ["COMMANDS", "app"]
+
+COMMANDS = (train, evaluate, recipes)
+
+
+class _Group(TyperGroup):
+    """Meets a user's mistake with its message alone, and an interrupt without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LinnetError as error:
+            complain(str(error))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(130) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Linnet takes an image collection from coarse labels to fine ones.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"linnet {version('linnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del show_version
+
+
+for command in COMMANDS:
+    command.register(app)

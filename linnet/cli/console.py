@@ -1,0 +1,53 @@
+"""What commands print: messages to stderr, figures as a table to stdout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["complain", "is_main", "show_figures", "tell"]
+
+_NO_PERCENTAGE = {"effective_rank"}
+
+
+def is_main() -> bool:
+    """Whether this is the one process of several (torchrun) that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def complain(message: str) -> None:
+    """One red message on stderr."""
+    Console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
+
+
+def tell(message: str) -> None:
+    """A plain line on stderr, so that stdout keeps to what was asked for."""
+    if is_main():
+        Console(stderr=True).print(Text(message), soft_wrap=True)
+
+
+def show_figures(
+    title: str, figures: Mapping[str, float], chance: Mapping[str, float], published: Mapping[str, float]
+) -> None:
+    """A table of metrics, percent; chance and the paper's figures beside them where there are any."""
+    if not is_main():
+        return
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("metric")
+    table.add_column("%", justify="right")
+    for heading, column in (("chance", chance), ("paper", published)):
+        if column:
+            table.add_column(heading, justify="right")
+    for name, value in figures.items():
+        beside = [_number(column.get(name)) for column in (chance, published) if column]
+        unit = " dimensions" if name in _NO_PERCENTAGE else ""
+        table.add_row(name, f"{value:.2f}{unit}", *beside)
+    Console().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

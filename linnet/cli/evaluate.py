@@ -1,0 +1,43 @@
+"""`linnet evaluate`: the figures of finished runs on a split, shown and, when asked, recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linnet.cli.console import is_main, show_figures, tell
+
+__all__ = ["evaluate", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folder; several must be seeds of one recipe."),
+    ],
+    on: Annotated[str | None, typer.Option(help="Split; by default test, else validation.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Append the figures to this file of JSON lines, one line a metric.")
+    ] = None,
+) -> None:
+    """Measure finished runs: accuracy, and recall@k of search by embedding."""
+    from linnet.cli.record import append_results
+    from linnet.training.run import Run
+
+    runs = [Run.open(folder) for folder in folders]
+    found = [run.evaluate(on) for run in runs]
+    for run, each in zip(runs, found, strict=True):
+        title = f"{run.folder}: {run.recipe.method} on {each.images:,} {each.split} images"
+        show_figures(title, each.figures, each.floors, run.recipe.published)
+        for mark in each.marks:
+            tell(f"mark: {mark}")
+    if record is not None and is_main():
+        count = append_results(record, runs, found)
+        tell(f"{count} lines added to {record}")

@@ -1,0 +1,90 @@
+"""Results are data: each figure a line of JSON, written by the command that measured it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from linnet import files
+from linnet.errors import RunError
+
+if TYPE_CHECKING:
+    from linnet.training.run import Evaluation, Run
+
+__all__ = ["append_results", "result_lines"]
+
+
+def append_results(target: Path, runs: Sequence[Run], found: Sequence[Evaluation]) -> int:
+    """Append the lines of `result_lines` to `target`, and return how many.
+
+    Raises:
+        RunError: as `result_lines`.
+    """
+    lines = result_lines(runs, found)
+    for line in lines:
+        files.append_line(target, json.dumps(line, ensure_ascii=False, allow_nan=False))
+    return len(lines)
+
+
+def result_lines(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """One line for each metric, over runs that differ in their seed alone; percentages are 0 to 100.
+
+    `floor` is what chance scores, averaged over the runs; `published` the paper's figure, or None.
+
+    Raises:
+        RunError: the runs are of different recipes, or of one seed twice.
+    """
+    first, recipe, seeds = runs[0], runs[0].recipe, [run.recipe.seed for run in runs]
+    for run in runs[1:]:
+        if run.recipe.change(seed=recipe.seed) != recipe:
+            raise RunError(
+                f"{run.folder} and {first.folder} differ in more than their seed; record each by itself"
+            )
+    if len(set(seeds)) < len(seeds):
+        raise RunError(
+            f"seeds {', '.join(map(str, seeds))}: a seed counts once; leave out the second run of it"
+        )
+    said = [run.summary for run in runs]
+    marks = [*dict.fromkeys(mark for each in found for mark in each.marks)]
+    shared = {
+        **{key: getattr(recipe, key) for key in ("paper", "table", "dataset", "protocol", "scale")},
+        "row": recipe.row or recipe.method,
+        "dataset": recipe.dataset or recipe.data,
+        "start": first.bundle.card["start"],
+        "split": found[0].split,
+        "seeds": seeds,
+        "seconds": round(fmean(each["seconds"] for each in said), 1),
+        "machine": said[0]["machine"],
+        "versions": said[0]["versions"],
+        "command": _command(said[0]["command"]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "notes": "; ".join(filter(None, [recipe.note, *marks])),
+    }
+    return [
+        {
+            **shared,
+            "metric": metric,
+            "mean": round(fmean(each.figures[metric] for each in found), 4),
+            "values": [round(each.figures[metric], 4) for each in found],
+            "floor": _mean([each.floors.get(metric) for each in found]),
+            "published": recipe.published.get(metric),
+        }
+        for metric in found[0].figures
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(fmean(known), 4) if known else None
+
+
+def _command(text: str) -> str:
+    """The command without the folder its program lies in, which differs from machine to machine."""
+    program, *rest = shlex.split(text) or ["linnet"]
+    name = Path(program).name
+    return shlex.join(["linnet" if name == "__main__.py" else name, *rest])
