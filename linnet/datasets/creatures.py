@@ -9,17 +9,17 @@ knobs of difficulty.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
 
 from linnet import files
 from linnet.attributes import Attributes
+from linnet.datasets import drawing
 from linnet.datasets.assemble import assemble
-from linnet.datasets.drawing import draw_creature
 from linnet.errors import DataError
 from linnet.manifest import Manifest, write_manifest
 from linnet.randomness import generator
@@ -126,7 +126,9 @@ def load(
     pixels = np.empty((len(keys), size, size, 3), dtype=np.uint8)
     for row, (split, f, number) in enumerate(keys):
         species, rng = _SPECIES[f], generator(seed, f"creatures {split}", f, number)
-        pixels[row] = draw_creature(species.body, species.mark, species.colour, species.place, rng, size)
+        pixels[row] = drawing.draw_creature(
+            species.body, species.mark, species.colour, species.place, rng, size
+        )
     return assemble(
         source="creatures",
         root=Path(),
@@ -156,11 +158,12 @@ def write_folder(
     """
     folder = Path(folder)
     settings = {
-        "creatures": 1,
+        "data_set": "creatures",
         "seed": seed,
         "size": size,
         "train_per_class": train_per_class,
         "test_per_class": test_per_class,
+        "drawing": drawing.knobs(),
     }
     record = folder / "creatures.json"
     if record.is_file() and files.read_json(record) == settings:
@@ -170,30 +173,30 @@ def write_folder(
             f"{folder} already holds other files; name a new folder for the creatures, or remove that one"
         )
     manifest = load(seed=seed, size=size, train_per_class=train_per_class, test_per_class=test_per_class)
-    with files.atomic_path(folder) as aside:
-        try:
-            _write(manifest, aside)
-            files.write_json(aside / record.name, settings)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+    # Built beside its place and moved there whole: to sync each image would take longer than to draw it.
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=files.make_folder(folder.parent)) as work:
+        built = Path(work) / folder.name
+        _write(manifest, built)
+        files.write_json(built / record.name, settings)
+        with files.atomic_path(folder) as aside:
+            built.replace(aside)
     return folder / "manifest.csv"
 
 
-def _write(manifest: Manifest, folder: Path) -> None:
+def _write(manifest: Manifest, aside: Path) -> None:
     """All images, the manifest and the attributes, into a folder that nobody sees yet."""
     assert manifest.pixels is not None and manifest.attributes is not None
     made: set[Path] = set()
     for name, pixels in zip(manifest.images.to_pylist(), manifest.pixels, strict=True):
-        path = folder / name
+        path = aside / name
         if path.parent not in made:
             made.add(files.make_folder(path.parent))
         Image.fromarray(pixels).save(path, compress_level=3)
-    write_manifest(manifest, folder / "manifest.csv")
+    write_manifest(manifest, aside / "manifest.csv")
     table = manifest.attributes
     lines = [",".join(("class", *table.columns))]
     lines += [
         f"{name}," + ",".join(repr(float(v)) for v in row)
         for name, row in zip(table.names, table.values, strict=True)
     ]
-    files.write_text(folder / "attributes.csv", "\n".join(lines) + "\n")
+    files.write_text(aside / "attributes.csv", "\n".join(lines) + "\n")

@@ -27,6 +27,7 @@ __all__ = [
     "SHIFT",
     "TURN",
     "draw_creature",
+    "knobs",
 ]
 
 SCALE = (0.78, 1.0)
@@ -47,6 +48,11 @@ NOISE = 3.0
 """Standard deviation of the grain, in steps of 1/255."""
 
 Colour = tuple[int, int, int]
+
+
+def knobs() -> dict[str, str]:
+    """The constants above as text, by name: a written folder records what it was drawn with."""
+    return {name: repr(value) for name, value in sorted(globals().items()) if name.isupper()}
 
 
 def draw_creature(

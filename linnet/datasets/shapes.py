@@ -43,12 +43,12 @@ def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, corners
     return np.stack([x + c * along - s * across, y + s * along + c * across], axis=1)
 
 
-def polygon(*corners: Pair) -> Points:
+def _polygon(*corners: Pair) -> Points:
     """A polygon (P, 2) from its corners."""
     return np.array(corners, dtype=np.float64)
 
 
-def limb(start: Pair, end: Pair, width: float, tip: float | None = None) -> Points:
+def _limb(start: Pair, end: Pair, width: float, tip: float | None = None) -> Points:
     """A bar from start to end, `width` wide at its start and `tip` (default: as wide) at its end: (4, 2)."""
     a, b = np.array(start), np.array(end)
     side = np.array([a[1] - b[1], b[0] - a[0]]) / np.hypot(*(b - a)) / 2
@@ -56,7 +56,7 @@ def limb(start: Pair, end: Pair, width: float, tip: float | None = None) -> Poin
     return np.stack([a + side * width, b + side * thin, b - side * thin, a - side * width])
 
 
-def eye(x: float, y: float, size: float = 0.09) -> tuple[Part, Part]:
+def _eye(x: float, y: float, size: float = 0.09) -> tuple[Part, Part]:
     """An eye looking forward."""
     return (
         Part(ellipse(x, y, size, size, corners=12), "eye"),
@@ -67,37 +67,37 @@ def eye(x: float, y: float, size: float = 0.09) -> tuple[Part, Part]:
 def _bird() -> Body:
     parts = (
         Part(
-            polygon((-0.42, -0.10), (-1.0, -0.40), (-0.98, -0.12), (-0.86, 0.08), (-0.40, 0.22)),
+            _polygon((-0.42, -0.10), (-1.0, -0.40), (-0.98, -0.12), (-0.86, 0.08), (-0.40, 0.22)),
             "shade",
             (-0.4, 0),
             16,
         ),
         Part(
-            polygon((0.10, -0.20), (-0.06, -0.62), (-0.44, -0.98), (-0.58, -0.70), (-0.46, -0.16)),
+            _polygon((0.10, -0.20), (-0.06, -0.62), (-0.44, -0.98), (-0.58, -0.70), (-0.46, -0.16)),
             "shade",
             (-0.1, -0.2),
             16,
         ),
-        Part(limb((-0.08, 0.42), (-0.12, 0.86), 0.08), "horn", (-0.1, 0.4), 14),
-        Part(limb((-0.16, 0.86), (0.06, 0.86), 0.07), "horn", (-0.1, 0.4), 0),
-        Part(limb((0.16, 0.42), (0.18, 0.86), 0.08), "horn", (0.1, 0.4), 14),
-        Part(limb((0.14, 0.86), (0.36, 0.86), 0.07), "horn", (0.1, 0.4), 0),
-        Part(polygon((0.74, -0.62), (1.04, -0.46), (0.74, -0.36)), "horn"),
+        Part(_limb((-0.08, 0.42), (-0.12, 0.86), 0.08), "horn", (-0.1, 0.4), 14),
+        Part(_limb((-0.16, 0.86), (0.06, 0.86), 0.07), "horn", (-0.1, 0.4), 0),
+        Part(_limb((0.16, 0.42), (0.18, 0.86), 0.08), "horn", (0.1, 0.4), 14),
+        Part(_limb((0.14, 0.86), (0.36, 0.86), 0.07), "horn", (0.1, 0.4), 0),
+        Part(_polygon((0.74, -0.62), (1.04, -0.46), (0.74, -0.36)), "horn"),
         Part(ellipse(0.0, 0.08, 0.66, 0.46, -8)),
         Part(ellipse(0.55, -0.46, 0.29, 0.29)),
-        *eye(0.64, -0.52),
+        *_eye(0.64, -0.52),
     )
     return Body(parts, front=((0.27, 0.06),), rear=((-0.28, 0.12),))
 
 
 def _fish() -> Body:
     parts = (
-        Part(polygon((-0.5, 0.0), (-1.0, -0.46), (-0.86, 0.0), (-1.0, 0.46)), "shade", (-0.55, 0), 20),
-        Part(polygon((0.30, -0.34), (0.02, -0.80), (-0.42, -0.66), (-0.36, -0.30)), "shade", (0, -0.4), 8),
-        Part(polygon((0.22, 0.36), (-0.06, 0.74), (-0.28, 0.64), (-0.14, 0.36)), "shade", (0, 0.4), 14),
-        Part(polygon(*[(x, y) for x, y in _spindle(0.98, 0.50)])),
-        *eye(0.68, -0.12, 0.10),
-        Part(limb((0.76, 0.18), (0.92, 0.10), 0.05), "outline"),
+        Part(_polygon((-0.5, 0.0), (-1.0, -0.46), (-0.86, 0.0), (-1.0, 0.46)), "shade", (-0.55, 0), 20),
+        Part(_polygon((0.30, -0.34), (0.02, -0.80), (-0.42, -0.66), (-0.36, -0.30)), "shade", (0, -0.4), 8),
+        Part(_polygon((0.22, 0.36), (-0.06, 0.74), (-0.28, 0.64), (-0.14, 0.36)), "shade", (0, 0.4), 14),
+        Part(_polygon(*[(x, y) for x, y in _spindle(0.98, 0.50)])),
+        *_eye(0.68, -0.12, 0.10),
+        Part(_limb((0.76, 0.18), (0.92, 0.10), 0.05), "outline"),
     )
     return Body(parts, front=((0.26, 0.0),), rear=((-0.24, 0.0),))
 
@@ -120,31 +120,31 @@ def _fox() -> Body:
     parts = (
         Part(ellipse(-0.86, -0.22, 0.42, 0.17, 62), "body", (-0.62, 0.02), 26),
         Part(ellipse(-0.99, -0.47, 0.15, 0.12, 62), "tint", (-0.62, 0.02), 0),
-        *(Part(limb(a, b, 0.19, 0.13), "shade", a, 12) for a, b in legs),
+        *(Part(_limb(a, b, 0.19, 0.13), "shade", a, 12) for a, b in legs),
         Part(ellipse(-0.06, 0.06, 0.66, 0.37)),
-        Part(polygon((0.42, -0.52), (0.36, -0.98), (0.64, -0.70)), "shade", (0.5, -0.6), 8),
-        Part(polygon((0.62, -0.66), (0.74, -1.0), (0.84, -0.56)), "shade", (0.7, -0.6), 8),
+        Part(_polygon((0.42, -0.52), (0.36, -0.98), (0.64, -0.70)), "shade", (0.5, -0.6), 8),
+        Part(_polygon((0.62, -0.66), (0.74, -1.0), (0.84, -0.56)), "shade", (0.7, -0.6), 8),
         Part(ellipse(0.62, -0.40, 0.31, 0.28)),
-        Part(polygon((0.76, -0.50), (1.08, -0.24), (0.74, -0.16)), "tint"),
+        Part(_polygon((0.76, -0.50), (1.08, -0.24), (0.74, -0.16)), "tint"),
         Part(ellipse(1.05, -0.25, 0.06, 0.06, corners=10), "pupil"),
-        *eye(0.66, -0.46, 0.08),
+        *_eye(0.66, -0.46, 0.08),
     )
     return Body(parts, front=((0.20, 0.05),), rear=((-0.34, 0.05),))
 
 
 def _turtle() -> Body:
-    dome = polygon(
+    dome = _polygon(
         *[(0.72 * cos(pi + pi * i / 16) - 0.1, 0.30 + 0.92 * sin(pi + pi * i / 16)) for i in range(17)]
     )
     parts = (
-        Part(polygon((-0.72, 0.20), (-1.04, 0.44), (-0.70, 0.44)), "tint", (-0.7, 0.3), 14),
+        Part(_polygon((-0.72, 0.20), (-1.04, 0.44), (-0.70, 0.44)), "tint", (-0.7, 0.3), 14),
         Part(ellipse(-0.50, 0.50, 0.17, 0.30, 12), "tint", (-0.5, 0.3), 16),
         Part(ellipse(0.34, 0.50, 0.17, 0.30, -12), "tint", (0.3, 0.3), 16),
-        Part(limb((0.52, 0.26), (0.80, -0.04), 0.24, 0.20), "tint", (0.5, 0.3), 0),
+        Part(_limb((0.52, 0.26), (0.80, -0.04), 0.24, 0.20), "tint", (0.5, 0.3), 0),
         Part(ellipse(0.84, -0.08, 0.23, 0.19, -12), "tint"),
-        *eye(0.90, -0.13, 0.08),
+        *_eye(0.90, -0.13, 0.08),
         Part(dome),
-        Part(polygon((-0.90, 0.24), (0.70, 0.24), (0.74, 0.40), (-0.94, 0.40)), "shade"),
+        Part(_polygon((-0.90, 0.24), (0.70, 0.24), (0.74, 0.40), (-0.94, 0.40)), "shade"),
     )
     return Body(parts, front=((0.16, -0.12),), rear=((-0.38, -0.12),))
 
@@ -154,8 +154,8 @@ def _beetle() -> Body:
         Part(
             np.concatenate(
                 [
-                    limb((x, 0.3 * side), (x + dx * 0.6, 0.72 * side), 0.10),
-                    limb((x + dx * 0.6, 0.72 * side), (x + dx * 1.5, 0.98 * side), 0.09),
+                    _limb((x, 0.3 * side), (x + dx * 0.6, 0.72 * side), 0.10),
+                    _limb((x + dx * 0.6, 0.72 * side), (x + dx * 1.5, 0.98 * side), 0.09),
                 ]
             ),
             "leg",
@@ -166,7 +166,7 @@ def _beetle() -> Body:
         for x, dx in ((0.36, 0.24), (0.0, -0.06), (-0.36, -0.24))
     ]
     feelers = [
-        Part(limb((0.80, 0.08 * side), (1.08, 0.36 * side), 0.07), "leg", (0.8, 0), 14) for side in (-1, 1)
+        Part(_limb((0.80, 0.08 * side), (1.08, 0.36 * side), 0.07), "leg", (0.8, 0), 14) for side in (-1, 1)
     ]
     parts = (
         *legs,
@@ -175,7 +175,7 @@ def _beetle() -> Body:
         Part(ellipse(0.86, -0.13, 0.06, 0.06, corners=10), "eye"),
         Part(ellipse(0.86, 0.13, 0.06, 0.06, corners=10), "eye"),
         Part(ellipse(-0.10, 0.0, 0.80, 0.58)),
-        Part(polygon(*[(0.66 - 0.30 * abs(i / 6), 0.42 * i / 6) for i in range(-6, 7)]), "shade"),
+        Part(_polygon(*[(0.66 - 0.30 * abs(i / 6), 0.42 * i / 6) for i in range(-6, 7)]), "shade"),
     )
     return Body(parts, front=((0.08, 0.0),), rear=((-0.50, 0.0),))
 
@@ -188,7 +188,8 @@ def _butterfly() -> Body:
         Part(ellipse(0.52 * side, -0.34, 0.54, 0.40, -36 * side), "body", (0, 0), 8) for side in (-1, 1)
     ]
     feelers = [
-        Part(limb((0.03 * side, -0.50), (0.24 * side, -0.94), 0.07), "leg", (0, -0.5), 10) for side in (-1, 1)
+        Part(_limb((0.03 * side, -0.50), (0.24 * side, -0.94), 0.07), "leg", (0, -0.5), 10)
+        for side in (-1, 1)
     ]
     parts = (
         *wings,
@@ -227,11 +228,11 @@ def _ring() -> tuple[Points, ...]:
 
 
 def _cross() -> tuple[Points, ...]:
-    return limb((-0.8, -0.8), (0.8, 0.8), 0.5), limb((-0.8, 0.8), (0.8, -0.8), 0.5)
+    return _limb((-0.8, -0.8), (0.8, 0.8), 0.5), _limb((-0.8, 0.8), (0.8, -0.8), 0.5)
 
 
 def _bars() -> tuple[Points, ...]:
-    return limb((-0.56, -1.0), (-0.56, 1.0), 0.5), limb((0.56, -1.0), (0.56, 1.0), 0.5)
+    return _limb((-0.56, -1.0), (-0.56, 1.0), 0.5), _limb((0.56, -1.0), (0.56, 1.0), 0.5)
 
 
 MARKS = {"dot": _dot(), "ring": _ring(), "cross": _cross(), "bars": _bars()}
