@@ -168,9 +168,10 @@ def _claim(
 ) -> None:
     told, first = facts.above.setdefault(coarser, (ancestor, row))
     if told != ancestor:
+        (early, one), (late, other) = sorted(((first, told), (row, ancestor)))
         problems.two_parents.append(
-            f"{levels[level]} {name!r} is under {levels[coarser]} {told!r} ({where(first)}) "
-            f"and under {ancestor!r} ({where(row)})"
+            f"{levels[level]} {name!r} is under {levels[coarser]} {one!r} ({where(early)}) "
+            f"and under {other!r} ({where(late)})"
         )
 
 

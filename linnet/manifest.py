@@ -128,8 +128,8 @@ class Manifest:
         """
         state = hashlib.sha256(self.taxonomy.fingerprint.encode())
         state.update(pc.binary_length(self.images).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
-        for chunk in self.images.chunks if isinstance(self.images, pa.ChunkedArray) else [self.images]:
-            state.update("".join(chunk.to_pylist()).encode())
+        for start in range(0, len(self), 1 << 16):
+            state.update("".join(self.images.slice(start, 1 << 16).to_pylist()).encode())
         for names, codes in [
             *zip(self.taxonomy.classes, self.targets.T, strict=True),
             (self.split_names, self.split_codes),
