@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from linnet.backbones.base import Backbone
-from linnet.backbones.build import build_backbone
+from linnet.backbones.build import InputDefaults, build_backbone, default_preprocessing
 
-__all__ = ["Backbone", "build_backbone"]
+__all__ = ["Backbone", "InputDefaults", "build_backbone", "default_preprocessing"]

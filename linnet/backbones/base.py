@@ -12,8 +12,8 @@ class Backbone(nn.Module):
 
     Attributes:
         dim: D, the length of the embedding.
-        start: where the weights come from: "scratch", "imagenet", or the name of a file; results carry it, because
-            classes seen in pretraining are a leak.
+        start: where the weights come from: "scratch", "imagenet", or the name of a file; results carry
+            it, because classes seen in pretraining are a leak.
     """
 
     dim: int

@@ -1,4 +1,4 @@
-"""ResNets for small images: the basic-block ResNet of He et al. (2016) with a 3x3 stem and no pooling before it."""
+"""ResNets for small images: He et al. (2016), basic blocks, with a 3x3 stem and no pooling after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["BasicBlock", "CifarResNet"]
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm around a shortcut, which is a 1x1 convolution where shapes differ."""
+    """Two 3x3 convolutions with batch norm beside a shortcut (a 1x1 convolution where shapes differ)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -35,8 +35,8 @@ class BasicBlock(nn.Module):
 class CifarResNet(Backbone):
     """ResNet for 32-pixel images: widths w, 2w, 4w, 8w, strides 1, 2, 2, 2, D = 8w; 32 px give a 4 x 4 map.
 
-    `blocks` (2, 2, 2, 2) is ResNet-18, (1, 1, 1, 1) ResNet-10. Convolutions start from He et al.'s normal
-    initialisation by fan-out, batch norms from 1 and 0.
+    `blocks` (2, 2, 2, 2) is ResNet-18, (1, 1, 1, 1) ResNet-10. Convolutions start from He et al.'s
+    normal initialisation by fan-out, batch norms from 1 and 0.
     """
 
     def __init__(self, width: int = 64, blocks: tuple[int, int, int, int] = (2, 2, 2, 2)) -> None:

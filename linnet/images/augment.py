@@ -1,7 +1,7 @@
 """Batched augmentation on the device: shifted windows, flips and normalisation, with no loop over images.
 
-Both roads (memory and files) end here. Each image's draws are keyed by (seed, "augment", epoch, position), so the
-result does not depend on batches, workers or where a run was resumed.
+Both roads (memory and files) end here. Each image's draws are keyed by (seed, "augment", epoch,
+position), so the result does not depend on batches, workers or where a run was resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from torch.nn import functional
 from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.randomness import uniforms
 
-__all__ = ["TRIES", "Moves", "draw_moves", "flip", "normalise", "pad", "resized_crop_boxes", "windows"]
+__all__ = [
+    "TRIES",
+    "Moves",
+    "draw_moves",
+    "flip",
+    "normalise",
+    "pad",
+    "resized_crop",
+    "resized_crop_boxes",
+    "windows",
+]
 
 TRIES = 10
 """Attempts of the resized crop before it falls back to a centre crop, as torchvision's."""
@@ -80,8 +90,34 @@ def normalise(images: Tensor, preprocessing: Preprocessing, *, channels_last: bo
     std = np.asarray(preprocessing.std)
     shape, device = (1, 3, 1, 1), images.device
     scale = torch.tensor((1 / (255 * std)).tolist(), dtype=torch.float32, device=device).view(shape)
-    shift = torch.tensor((-np.asarray(preprocessing.mean) / std).tolist(), dtype=torch.float32, device=device)
-    return images.to(torch.float32, memory_format=layout, copy=True).mul_(scale).add_(shift.view(shape))
+    less = (-np.asarray(preprocessing.mean) / std).tolist()
+    shift = torch.tensor(less, dtype=torch.float32, device=device).view(shape)
+    return images.to(torch.float32, memory_format=layout, copy=True).mul_(scale).add_(shift)
+
+
+def resized_crop(images: Tensor, boxes: NDArray[np.int64], size: int) -> Tensor:
+    """Cut and resize a box of each image: (B, 3, H, W), boxes (B, 4) to float32 (B, 3, size, size), 0 to 255.
+
+    Antialiased bilinear interpolation as Pillow's and `interpolate(..., antialias=True)`, which is
+    linear and separable: two batched matrix products, one along each axis. Not rounded to whole values
+    as Pillow does.
+    """
+    places = torch.from_numpy(boxes).to(images.device, torch.float32)
+    down = _resize_weights(places[:, 0], places[:, 2], images.shape[2], size)
+    across = _resize_weights(places[:, 1], places[:, 3], images.shape[3], size)
+    return down[:, None] @ images.to(torch.float32) @ across.transpose(1, 2)[:, None]
+
+
+def _resize_weights(start: Tensor, length: Tensor, inputs: int, outputs: int) -> Tensor:
+    """Triangle-filter weights (B, outputs, inputs): pixels start to start + length become `outputs`."""
+    ratio = (length / outputs)[:, None, None]
+    support = ratio.clamp(min=1)
+    first, last = start[:, None, None], (start + length)[:, None, None]
+    centre = first + (torch.arange(outputs, device=start.device)[None, :, None] + 0.5) * ratio
+    pixel = torch.arange(inputs, device=start.device)[None, None, :]
+    inside = (pixel >= first) & (pixel < last)
+    weights = (1 - ((pixel + 0.5 - centre) / support).abs()).clamp(min=0) * inside
+    return weights / weights.sum(2, keepdim=True)
 
 
 def resized_crop_boxes(
@@ -92,11 +128,12 @@ def resized_crop_boxes(
     height: ArrayLike,
     width: ArrayLike,
 ) -> NDArray[np.int64]:
-    """Boxes (top, left, height, width) int64 (B, 4) of random resized crops, in pixels of the image as decoded.
+    """Boxes (top, left, height, width) int64 (B, 4) of random resized crops, in pixels of the image.
 
-    The rule of torchvision's RandomResizedCrop.get_params (after Szegedy et al. 2015): ten tries of an area share
-    uniform in `scale` and an aspect ratio log-uniform in `ratio`; the first that fits; else the largest centre crop
-    whose ratio is allowed. `positions`, `height` and `width` are (B,) or broadcast to it.
+    The rule of torchvision's RandomResizedCrop.get_params (after Szegedy et al. 2015): ten tries of an
+    area share uniform in `scale` and an aspect ratio log-uniform in `ratio`; the first that fits; else
+    the largest centre crop whose ratio is allowed. `positions`, `height` and `width` are (B,) or
+    broadcast to it.
     """
     rows = np.atleast_1d(np.asarray(positions, dtype=np.int64))
     tall = np.broadcast_to(np.asarray(height, dtype=np.float64), rows.shape)

@@ -1,8 +1,9 @@
 """One image file to upright 8-bit RGB pixels, by Pillow, and the two ways of cutting it to size.
 
-Every colour mode becomes RGB: palettes and greys by value; transparency is laid over white; CMYK by Pillow's own
-conversion; 16-bit greys are scaled to 8 bits; colour profiles are ignored; of several frames the first counts. EXIF
-orientation is obeyed. What cannot be decoded whole is a `BrokenImage` with a reason; the caller knows the row.
+Every colour mode becomes RGB: palettes and greys by value; transparency is laid over white; CMYK by
+Pillow's own conversion; 16-bit greys are scaled to 8 bits; colour profiles are ignored; of several
+frames the first counts. EXIF orientation is obeyed. What cannot be decoded whole is a
+`BrokenImageError` with a reason; the caller knows the row.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from linnet.images.augment import resized_crop_boxes
 from linnet.images.preprocessing import Augmentation, Preprocessing
 
 __all__ = [
-    "BrokenImage",
+    "BrokenImageError",
     "centre_crop",
     "decode",
     "evaluation_pixels",
@@ -46,13 +47,13 @@ _TURNS = {
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-class BrokenImage(Exception):
+class BrokenImageError(Exception):
     """An image that cannot be decoded; its text is the reason, without the path."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings (odd EXIF, large images) from the user; errors still come. Not safe across threads."""
+    """Keep Pillow's warnings (odd EXIF, large images) from the user. Not safe across threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -62,28 +63,31 @@ def open_image(path: Path | str) -> Image.Image:
     """Open a file and read its header only.
 
     Raises:
-        BrokenImage: the file is missing, empty, no image, or larger than Pillow's limit on pixels.
+        BrokenImageError: the file is missing, empty, no image, or larger than Pillow's limit on pixels.
     """
     try:
         image = Image.open(path)
     except FileNotFoundError:
-        raise BrokenImage("no such file") from None
-    except Image.UnidentifiedImageError:
+        raise BrokenImageError("no such file") from None
+    except UnidentifiedImageError:
         empty = Path(path).stat().st_size == 0
         reason = "the file is empty (0 bytes)" if empty else "not an image in a known format"
-        raise BrokenImage(reason) from None
-    except Exception as error:  # decoders raise many kinds (SyntaxError, struct.error, ...) on a damaged header
-        raise BrokenImage(_reason(error)) from None
+        raise BrokenImageError(reason) from None
+    except (
+        Exception
+    ) as error:  # decoders raise many kinds (SyntaxError, struct.error, ...) on a damaged header
+        raise BrokenImageError(_reason(error)) from None
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         size = f"{image.width} x {image.height}"
         image.close()
-        raise BrokenImage(f"{size} pixels are more than the limit of {limit:,} (a decompression bomb?)")
+        raise BrokenImageError(f"{size} pixels are more than the limit of {limit:,} (a decompression bomb?)")
     return image
 
 
 def _reason(error: Exception) -> str:
-    return f"{str(error) or type(error).__name__}"
+    text = error.strerror if isinstance(error, OSError) else None
+    return text or str(error) or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:
@@ -104,11 +108,11 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
     """Decode an opened image whole, upright and in RGB, and close it.
 
-    `reduce`: how many times smaller the result may be; JPEG uses the largest of 2, 4, 8 that it allows, decoding
-    straight at that scale.
+    `reduce`: how many times smaller the result may be; JPEG uses the largest of 2, 4, 8 that it allows,
+    decoding straight at that scale.
 
     Raises:
-        BrokenImage: the data are truncated or damaged, or the colour mode has no conversion to RGB.
+        BrokenImageError: the data are truncated or damaged, or the colour mode has no conversion to RGB.
     """
     try:
         with image:
@@ -118,7 +122,7 @@ def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
             image.load()
             rgb = to_rgb(image)
     except Exception as error:  # see open_image
-        raise BrokenImage(_reason(error)) from None
+        raise BrokenImageError(_reason(error)) from None
     return rgb.transpose(_TURNS[orientation]) if orientation > 1 else rgb
 
 
@@ -140,7 +144,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey values wider than 8 bits to 0 to 255: integers from 0 to 65535, floats from 0 to 1 when none is above."""
+    """Wide grey values to 0 to 255: integers from 0 to 65535, floats from 0 to 1 when none is above."""
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise ValueError("the image holds values that are not finite")
@@ -156,7 +160,9 @@ def centre_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image
     width, height = image.size
     short, size = preprocessing.short_side, preprocessing.size
     if min(width, height) != short:
-        wide = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+        wide = (
+            (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+        )
         image = image.resize(wide, _FILTERS[preprocessing.interpolation])
     if image.size == (size, size):
         return image
@@ -168,7 +174,7 @@ def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> NDArray
     """The evaluation view of a file, uint8 (size, size, 3).
 
     Raises:
-        BrokenImage: it cannot be decoded.
+        BrokenImageError: it cannot be decoded.
     """
     image = open_image(path)
     whole = decode(image, reduce=min(image.size) / preprocessing.short_side)
@@ -176,12 +182,17 @@ def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> NDArray
 
 
 def resized_crop_pixels(
-    path: Path | str, preprocessing: Preprocessing, augmentation: Augmentation, seed: int, epoch: int, position: int
+    path: Path | str,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+    seed: int,
+    epoch: int,
+    position: int,
 ) -> NDArray[np.uint8]:
     """The random resized crop of a file for (seed, epoch, position), uint8 (size, size, 3), not yet flipped.
 
     Raises:
-        BrokenImage: it cannot be decoded.
+        BrokenImageError: it cannot be decoded.
     """
     image = open_image(path)
     width, height = upright_size(image)

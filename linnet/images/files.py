@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from linnet.images.broken import Broken, raise_broken
-from linnet.images.decode import BrokenImage, evaluation_pixels, quiet, resized_crop_pixels
+from linnet.images.decode import BrokenImageError, evaluation_pixels, quiet, resized_crop_pixels
 from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.manifest import Manifest
 from linnet.randomness import torch_generator
@@ -83,7 +84,7 @@ class Decoder(Dataset[Answer]):
             for place, position in enumerate(request.positions.tolist()):
                 try:
                     pixels[place] = self._view(request.epoch, position)
-                except BrokenImage as error:
+                except BrokenImageError as error:
                     broken.append((position, str(error)))
         return torch.from_numpy(pixels), broken
 
@@ -110,7 +111,9 @@ class _Plan(Sampler[Request]):
 class FileRoad:
     """Decoded batches of files, by `workers` processes that live until `close` (0: by this process)."""
 
-    def __init__(self, decoder: Decoder, manifest: Manifest, rows: NDArray[np.int64], workers: int, pin: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, manifest: Manifest, rows: NDArray[np.int64], workers: int, pin: bool
+    ) -> None:
         """Start nothing yet; `pin` asks for page-locked memory, for copies to a GPU that do not wait."""
         self._decoder, self._manifest, self._rows = decoder, manifest, rows
         self._workers, self._pin = workers, pin
@@ -169,12 +172,12 @@ class FileRoad:
         return plan, loader
 
 
-def _as_is(answer: Answer) -> Answer:
+def _as_is(answer: Any) -> Any:
     return answer
 
 
 def _start_method() -> str:
-    """A server that has imported this file forks each worker: quick, and free of this process's threads and GPU."""
+    """A server that has imported this file forks each worker: quick, without this process's threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
@@ -183,7 +186,7 @@ def _start_method() -> str:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the user's script while workers start: they need nothing of it, and must not run it a second time."""
+    """Hide the user's script while workers start: they need nothing of it, and must not run it again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -193,7 +196,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _prepare_worker(_: int) -> None:
-    """End this process with the one that asked for it, even when that is killed and the fork server lives on."""
+    """End this process with the one that asked for it, even when that is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

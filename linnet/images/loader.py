@@ -1,8 +1,9 @@
 """Rows of a manifest as batches, by two roads that give the same views of the same images.
 
-*Memory*: every image lies on the device as uint8 and a batch is one gather. *Files*: worker processes decode, and the
-device crops, flips and normalises whole batches. All draws are keyed by (seed, "augment", epoch, position): a batch
-is the same for any number of workers, any batch size, and from whatever step a run is resumed.
+*Memory*: every image lies on the device as uint8 and a batch is one gather. *Files*: worker processes
+decode, and the device crops, flips and normalises whole batches. All draws are keyed by (seed,
+"augment", epoch, position): a batch is the same for any number of workers, any batch size, and from
+whatever step a run is resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.errors import RecipeError, nearest
-from linnet.images.augment import Moves, draw_moves, flip, normalise, pad, windows
+from linnet.images.augment import (
+    Moves,
+    draw_moves,
+    flip,
+    normalise,
+    pad,
+    resized_crop,
+    resized_crop_boxes,
+    windows,
+)
 from linnet.images.files import EVALUATION, Decoder, FileRoad
 from linnet.images.memory import fits_in_memory, load_pixels, store
 from linnet.images.preprocessing import Augmentation, Preprocessing
@@ -76,8 +86,10 @@ class ImageSource:
             augmentation: what `epoch` does to images; None is none.
             seed: of the augmentation's draws.
             device: where batches lie, and on the memory road all images.
-            workers: decoding processes of the files road (0: in this process), threads of the memory road's loading.
-            road: "auto" takes memory for manifests that come as arrays and for small files that fit, else files.
+            workers: decoding processes of the files road (0: in this process), threads of the memory
+                road's loading.
+            road: "auto" takes memory for manifests that come as arrays and for small files that fit,
+                else files.
             channels_last: memory format of the batches.
 
         Raises:
@@ -85,18 +97,22 @@ class ImageSource:
             RecipeError: `road` is not one of the three, or `workers` is negative.
         """
         if road not in get_args(Road):
-            raise RecipeError(f"road = {road!r}: choose one of {', '.join(get_args(Road))}{nearest(road, get_args(Road))}")
+            raise RecipeError(
+                f"road = {road!r}: choose one of {', '.join(get_args(Road))}{nearest(road, get_args(Road))}"
+            )
         if workers < 0:
             raise RecipeError(f"workers = {workers}: give 0 (decode in this process) or more")
         self.manifest, self.rows = manifest, np.asarray(rows, dtype=np.int64)
         self.preprocessing, self.augmentation = preprocessing, augmentation or Augmentation()
         self.seed, self.device, self.channels_last = seed, torch.device(device), channels_last
-        self._targets = torch.from_numpy(np.ascontiguousarray(manifest.targets[self.rows])).to(self.device)
+        self._targets = torch.from_numpy(manifest.targets[self.rows]).to(self.device)
         self._padding = self.augmentation.padding if self.augmentation.kind == "crop" else 0
+        self._size = (preprocessing.size, preprocessing.size)
         self._store: Tensor | None = None
         self._files: FileRoad | None = None
         if road == "auto":
-            road = "memory" if fits_in_memory(manifest, self.rows, preprocessing, self.augmentation) else "files"
+            fits = fits_in_memory(manifest, self.rows, preprocessing, self.augmentation)
+            road = "memory" if fits else "files"
         self.road: Road = road
         if road == "memory":
             pixels = load_pixels(manifest, self.rows, preprocessing, workers)
@@ -128,7 +144,7 @@ class ImageSource:
         return self._batches(rest, batch_size, epoch, moves)
 
     def sequential(self, batch_size: int, positions: NDArray[np.int64] | None = None) -> Iterator[Batch]:
-        """Evaluation views in the order of `positions` (default: all), not augmented, the last batch maybe short.
+        """Evaluation views in the order of `positions` (default: all), the last batch maybe short.
 
         Raises:
             ImageError: a file became unreadable since the check.
@@ -141,7 +157,9 @@ class ImageSource:
         if self._files is not None:
             self._files.close()
 
-    def _batches(self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None) -> Iterator[Batch]:
+    def _batches(
+        self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None
+    ) -> Iterator[Batch]:
         if moves is None:
             centre = torch.full((len(order),), self._padding, device=self.device)
             moves = Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
@@ -157,12 +175,11 @@ class ImageSource:
         self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int, moves: Moves
     ) -> Iterator[Tensor]:
         """Batches cropped and flipped, not yet normalised."""
-        size = (self.preprocessing.size, self.preprocessing.size)
         if self._store is not None:
             group = batch_size * self._batches_at_once(batch_size)
             for start in range(0, len(order), group):
                 part = slice(start, start + group)
-                cut = windows(self._store, index[part], moves.top[part], moves.left[part], size)
+                cut = self._cut_stored(self._store, order[part], index[part], epoch, moves[part])
                 yield from flip(cut, moves.flip[part]).split(batch_size)
             return
         assert self._files is not None
@@ -172,8 +189,18 @@ class ImageSource:
             images = decoded.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             padded = pad(images, self._padding)
             rows = torch.arange(len(images), device=self.device)
-            yield flip(windows(padded, rows, moves.top[part], moves.left[part], size), moves.flip[part])
+            cut = windows(padded, rows, moves.top[part], moves.left[part], self._size)
+            yield flip(cut, moves.flip[part])
             start = part.stop
+
+    def _cut_stored(
+        self, images: Tensor, order: NDArray[np.int64], index: Tensor, epoch: int, moves: Moves
+    ) -> Tensor:
+        """Views (B, 3, size, size) from the memory road's store: float32 for resized crops, else uint8."""
+        if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
+            return windows(images, index, moves.top, moves.left, self._size)
+        boxes = resized_crop_boxes(self.augmentation, self.seed, epoch, order, *self._size)
+        return resized_crop(images[index], boxes, self.preprocessing.size)
 
     def _batches_at_once(self, batch_size: int) -> int:
         if self.device.type == "cpu":

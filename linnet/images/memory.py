@@ -13,9 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from linnet.images.augment import pad
-from linnet.images.decode import BrokenImage, centre_crop, evaluation_pixels, open_image, quiet, upright_size
-from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.images.broken import Broken, raise_broken
+from linnet.images.decode import (
+    BrokenImageError,
+    centre_crop,
+    evaluation_pixels,
+    open_image,
+    quiet,
+    upright_size,
+)
+from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.manifest import Manifest
 
 __all__ = ["BUDGET", "SMALL", "fits_in_memory", "in_threads", "load_pixels", "store"]
@@ -31,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """`map(work, items)` in `workers` threads (Pillow decodes without the interpreter lock), in order, unwarned."""
+    """`map(work, items)` in `workers` threads, in order; Pillow decodes without the interpreter lock."""
     block = 4096  # a million futures at once would take a gigabyte
     with quiet(), ThreadPoolExecutor(max(1, workers)) as pool:
         for start in range(0, len(items), block):
@@ -41,10 +48,11 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], workers: i
 def fits_in_memory(
     manifest: Manifest, rows: NDArray[np.int64], preprocessing: Preprocessing, augmentation: Augmentation
 ) -> bool:
-    """Whether "auto" takes the memory road: arrays always; files of one small size whose pixels fit the budget.
+    """Whether "auto" takes the memory road: arrays always; files of one small size if they fit the budget.
 
-    Headers are read up to the first that says no. A resized crop wants the whole image, so there the files must
-    have the input's own size. What cannot be opened is left to the road chosen by the rest, which names it.
+    Headers are read up to the first that says no. A resized crop wants the whole image, so there the
+    files must have the input's own size. What cannot be opened is left to the road chosen by the rest,
+    which names it.
     """
     if manifest.pixels is not None:
         return True
@@ -55,7 +63,7 @@ def fits_in_memory(
         try:
             with quiet(), open_image(manifest.path(row)) as image:
                 seen.add(upright_size(image))
-        except BrokenImage:
+        except BrokenImageError:
             continue
         if len(seen) > 1 or max(max(seen)) > SMALL:
             return False
@@ -66,7 +74,7 @@ def fits_in_memory(
 def load_pixels(
     manifest: Manifest, rows: NDArray[np.int64], preprocessing: Preprocessing, workers: int
 ) -> NDArray[np.uint8]:
-    """The evaluation view of every row, uint8 (N, size, size, 3); arrays of the manifest are used as they are.
+    """The evaluation view of every row, uint8 (N, size, size, 3).
 
     Raises:
         ImageError: some images cannot be decoded; names every one and its row.
@@ -84,16 +92,18 @@ def load_pixels(
             return None
         try:
             pixels[place] = evaluation_pixels(manifest.path(row), preprocessing)
-        except BrokenImage as error:
+        except BrokenImageError as error:
             return Broken(row, str(error))
         return None
 
-    raise_broken(manifest, [found for found in in_threads(load, range(len(rows)), workers) if found], len(rows))
+    raise_broken(
+        manifest, [found for found in in_threads(load, range(len(rows)), workers) if found], len(rows)
+    )
     return pixels
 
 
 def store(pixels: NDArray[np.uint8], padding: int, device: torch.device, *, channels_last: bool) -> Tensor:
-    """Pixels (N, H, W, 3) as a uint8 tensor (N, 3, H + 2 padding, W + 2 padding) on the device, border black."""
+    """Pixels (N, H, W, 3) as uint8 (N, 3, H + 2 padding, W + 2 padding) on the device, border black."""
     images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
     if not channels_last:
         images = images.contiguous()

@@ -20,8 +20,9 @@ class Preprocessing:
 
     Attributes:
         size: side of the square input, pixels.
-        resize: at evaluation the shorter side is scaled (antialiased) to this many pixels before the centre crop of
-            `size`; None stands for `size`, which leaves images that have it already untouched.
+        resize: at evaluation the shorter side is scaled (antialiased) to this many pixels before the
+            centre crop of `size`; None stands for `size`, which leaves images that have it already
+            untouched.
         mean: RGB mean to subtract, in units of the full range (0 to 1).
         std: RGB standard deviation to divide by, in the same units.
         interpolation: Pillow filter of every resize, in training too.
@@ -44,10 +45,10 @@ class Preprocessing:
             raise RecipeError(f"size = {self.size}: an image has at least 1 pixel a side")
         if self.resize is not None and self.resize < self.size:
             raise RecipeError(
-                f"resize = {self.resize} is smaller than size = {self.size}: the centre crop would leave the image; "
-                f"give resize >= {self.size}, or leave it out"
+                f"resize = {self.resize} is smaller than size = {self.size}: the centre crop would leave "
+                f"the image; give resize >= {self.size}, or leave it out"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if (len(self.mean), len(self.std)) != (3, 3) or min(self.std) <= 0:
             raise RecipeError(f"mean = {self.mean}, std = {self.std}: give three numbers each, std above 0")
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
 
@@ -75,9 +76,9 @@ class Augmentation:
     """What a training image undergoes; every draw is keyed by (seed, epoch, position).
 
     Attributes:
-        kind: "none"; "crop", a random `size` window of the image with a black border of `padding` pixels added;
-            "resized-crop", a random part of the image, by area and aspect ratio, resized to `size`
-            (torchvision's RandomResizedCrop).
+        kind: "none"; "crop", a random `size` window of the image with a black border of `padding`
+            pixels added; "resized-crop", a random part of the image, by area and aspect ratio, resized
+            to `size` (torchvision's RandomResizedCrop).
         padding: width of the black border of "crop", pixels.
         flip: mirror left to right with probability 1/2 ("crop" and "resized-crop").
         scale: least and greatest share of the image's area ("resized-crop").
@@ -100,10 +101,14 @@ class Augmentation:
         _check_choice("augmentation", self.kind, get_args(AugmentationKind))
         if self.padding < 0:
             raise RecipeError(f"padding = {self.padding}: give 0 or more pixels")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise RecipeError(f"scale = {self.scale}: give two shares of the area, 0 < least <= greatest <= 1")
-        if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1]:
-            raise RecipeError(f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise RecipeError(
+                f"scale = {self.scale}: give two shares of the area, 0 < least <= greatest <= 1"
+            )
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise RecipeError(
+                f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON types."""
@@ -121,7 +126,9 @@ class Augmentation:
 
 def _check_choice(setting: str, given: str, allowed: tuple[str, ...]) -> None:
     if given not in allowed:
-        raise RecipeError(f"{setting} = {given!r}: choose one of {', '.join(allowed)}{nearest(given, allowed)}")
+        raise RecipeError(
+            f"{setting} = {given!r}: choose one of {', '.join(allowed)}{nearest(given, allowed)}"
+        )
 
 
 def _known(content: Mapping[str, Any], kind: type[Preprocessing] | type[Augmentation]) -> dict[str, Any]:
