@@ -1,0 +1,159 @@
+"""What a system adds to a backbone: the protocol that the training loop knows a method by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from linnet.backbones import Backbone
+
+__all__ = [
+    "BatchLike",
+    "Losses",
+    "Method",
+    "Need",
+    "Options",
+    "ParameterGroup",
+    "Prediction",
+    "Stage",
+    "Task",
+    "Term",
+]
+
+
+class Need(Enum):
+    """Supervision that a method learns from; the value is what a message calls it."""
+
+    COARSE = "a coarse label for every training image"
+    SOME_FINE = "fine labels for some training images"
+    ALL_FINE = "a fine label for every training image"
+    ATTRIBUTES = "an attribute vector for every class"
+
+
+class BatchLike(Protocol):
+    """A batch as methods see it: images (B, 3, H, W), index (B,) in the training set, targets (B, L)."""
+
+    @property
+    def images(self) -> Tensor: ...  # noqa: D102
+    @property
+    def index(self) -> Tensor: ...  # noqa: D102
+    @property
+    def targets(self) -> Tensor: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Task:
+    """The classes and the training set that a method is built for.
+
+    Attributes:
+        membership: bool (C, F): fine class f is a child of coarse class c.
+        coarse_level, fine_level: columns of `targets` that hold the two levels.
+        coarse_of_instance: int64 (N,), the coarse class of each training image (-1 unknown); empty for a method
+            that only predicts.
+    """
+
+    membership: Tensor
+    coarse_level: int = 0
+    fine_level: int = 1
+    coarse_of_instance: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+
+    @property
+    def coarse_classes(self) -> int:
+        """C."""
+        return int(self.membership.shape[0])
+
+    @property
+    def fine_classes(self) -> int:
+        """F."""
+        return int(self.membership.shape[1])
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss term: its unweighted value, a scalar, and its weight in the sum that is minimised."""
+
+    value: Tensor
+    weight: float = 1.0
+
+
+Losses = dict[str, Term]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate: the recipe's, times `lr_scale`."""
+
+    parameters: list[nn.Parameter]
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named part of training; `epochs` None means the recipe's."""
+
+    name: str
+    groups: list[ParameterGroup]
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says of B images: embedding (B, D), logits (B, C) and (B, F); None where it has none."""
+
+    embedding: Tensor
+    coarse_logits: Tensor | None = None
+    fine_logits: Tensor | None = None
+
+
+class Options(BaseModel):
+    """Base of a method's own settings; unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Method(nn.Module, ABC):
+    """A backbone and what a system adds to it.
+
+    Class attributes:
+        needs: the supervision it learns from, checked before training.
+        Options: its settings.
+        selects: the validation metric that chooses its best epoch; coarse-only methods name a coarse one.
+        training_only: prefixes of state that prediction does not need and a bundle leaves out.
+    """
+
+    needs: ClassVar[frozenset[Need]]
+    Options: ClassVar[type[Options]] = Options
+    selects: ClassVar[str]
+    training_only: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, backbone: Backbone, task: Task, options: Any = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.task = task
+
+    @abstractmethod
+    def losses(self, batch: BatchLike) -> Iterator[Losses]:
+        """Yield named loss terms; the loop does one backward pass and one optimizer step for each yield."""
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> Prediction:
+        """Embed and classify images (B, 3, H, W)."""
+
+    def stages(self) -> list[Stage]:
+        """The training stages; by default one, of all parameters at the recipe's learning rate."""
+        return [Stage("train", [ParameterGroup(list(self.parameters()))])]
+
+    def bundle_state(self) -> dict[str, Tensor]:
+        """The state that prediction needs, by name."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not name.startswith(self.training_only or ("\0",))
+        }

@@ -1,0 +1,118 @@
+"""CoIns (paper 001): coarse labels and instance discrimination together, Eq. 3 (`instance`) to Eq. 5 (`coins`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from linnet.backbones import Backbone
+from linnet.losses.instance import InstanceHead
+from linnet.losses.linear import LinearHead
+from linnet.methods.base import (
+    BatchLike,
+    Losses,
+    Method,
+    Need,
+    Options,
+    ParameterGroup,
+    Prediction,
+    Stage,
+    Task,
+    Term,
+)
+
+__all__ = ["Coins", "CoinsOptions", "Instance", "InstanceOptions"]
+
+
+class InstanceOptions(Options):
+    """Settings of the instance head."""
+
+    cosine: bool = Field(False, description="normalise embedding and weights (the ICCV version)")
+    temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
+    head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
+
+    @property
+    def head_temperature(self) -> float | None:
+        """The temperature for the heads; None for plain inner products."""
+        return self.temperature if self.cosine else None
+
+
+class CoinsOptions(InstanceOptions):
+    """Settings of `coins`."""
+
+    lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of the instance loss")
+    scope: Literal["coarse", "all"] = Field(
+        "coarse", description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)"
+    )
+
+
+def _split_groups(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:
+    own = {id(parameter) for parameter in head.parameters()}
+    rest = [parameter for parameter in method.parameters() if id(parameter) not in own]
+    return [Stage("train", [ParameterGroup(rest), ParameterGroup(list(head.parameters()), head_lr)])]
+
+
+class Instance(Method):
+    """Indi: every training image is a class of its own (Eq. 3). Needs no labels."""
+
+    needs = frozenset()
+    Options = InstanceOptions
+    selects = "coarse_recall@1"
+    training_only = ("instance_head.",)
+
+    def __init__(self, backbone: Backbone, task: Task, options: InstanceOptions | None = None) -> None:
+        super().__init__(backbone, task)
+        self.options = options or InstanceOptions()
+        together = torch.zeros_like(task.coarse_of_instance)
+        self.instance_head = InstanceHead(together, backbone.dim, self.options.head_temperature)
+
+    def stages(self) -> list[Stage]:
+        """One stage; the instance head may have a learning rate of its own."""
+        return _split_groups(self, self.instance_head, self.options.head_lr)
+
+    def losses(self, batch: BatchLike) -> Iterator[Losses]:
+        """`CE_instance(f(x_i), i)` over all N instances."""
+        yield {"instance": Term(self.instance_head(self.backbone(batch.images), batch.index))}
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The embedding; there is no classifier."""
+        return Prediction(self.backbone(images))
+
+
+class Coins(Method):
+    """Base-Indi (`scope="all"`, Eq. 4) and Base-Indi_eff (`scope="coarse"`, Eq. 5, the default)."""
+
+    needs = frozenset({Need.COARSE})
+    Options = CoinsOptions
+    selects = "coarse_top1"
+    training_only = ("instance_head.",)
+
+    def __init__(self, backbone: Backbone, task: Task, options: CoinsOptions | None = None) -> None:
+        super().__init__(backbone, task)
+        self.options = options = options or CoinsOptions()
+        groups = task.coarse_of_instance
+        if options.scope == "all":
+            groups = torch.zeros_like(groups)
+        self.coarse_head = LinearHead(backbone.dim, task.coarse_classes, options.head_temperature)
+        self.instance_head = InstanceHead(groups, backbone.dim, options.head_temperature)
+
+    def stages(self) -> list[Stage]:
+        """One stage; the instance head may have a learning rate of its own."""
+        return _split_groups(self, self.instance_head, self.options.head_lr)
+
+    def losses(self, batch: BatchLike) -> Iterator[Losses]:
+        """`CE(W_B f(x_i), y_i) + lambda CE_instance(f(x_i), i)`."""
+        embedding = self.backbone(batch.images)
+        coarse = F.cross_entropy(self.coarse_head(embedding), batch.targets[:, self.task.coarse_level])
+        instance = self.instance_head(embedding, batch.index)
+        yield {"coarse": Term(coarse), "instance": Term(instance, self.options.lambda_)}
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Embedding and coarse logits."""
+        embedding = self.backbone(images)
+        return Prediction(embedding, coarse_logits=self.coarse_head(embedding))

@@ -1,0 +1,85 @@
+"""The bundle: what prediction needs, as safetensors and JSON; opening it runs nothing from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from linnet import files
+from linnet.backbones import build_backbone
+from linnet.errors import RunError
+from linnet.images import Preprocessing
+from linnet.methods import method_class
+from linnet.methods.base import Method, Task
+from linnet.taxonomy import Taxonomy
+
+__all__ = ["FORMAT", "Bundle", "open_bundle", "write_bundle"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained method with its classes and preprocessing.
+
+    Attributes:
+        taxonomy: the classes; `coarse` and `fine` are the numbers of the two levels the method works between.
+        card: the content of bundle.json: method, options, backbone, levels, start weights, versions.
+    """
+
+    method: Method
+    taxonomy: Taxonomy
+    coarse: int
+    fine: int
+    preprocessing: Preprocessing
+    card: dict[str, Any]
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write `weights.safetensors` and `bundle.json`, the latter last and with the former's SHA-256."""
+    weights = files.make_folder(folder) / "weights.safetensors"
+    state = {name: value.detach().cpu().contiguous() for name, value in bundle.method.bundle_state().items()}
+    with files.atomic_path(weights) as aside:
+        save_file(state, aside)
+    card = {
+        **bundle.card,
+        "format": FORMAT,
+        "coarse": bundle.coarse,
+        "fine": bundle.fine,
+        "taxonomy": bundle.taxonomy.to_json(),
+        "preprocessing": bundle.preprocessing.to_json(),
+        "weights_sha256": files.digest(weights),
+    }
+    files.write_json(folder / "bundle.json", card)
+
+
+def open_bundle(folder: Path | str) -> Bundle:
+    """Open a bundle on the CPU, in eval mode.
+
+    Raises:
+        RunError: a file is missing, damaged, of a newer format, or does not fit the method it names.
+    """
+    folder = Path(folder)
+    card = files.read_json(folder / "bundle.json")
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise RunError(f"{folder}/bundle.json: format {card.get('format')!r}, this Linnet opens format {FORMAT}")
+    weights = folder / "weights.safetensors"
+    if not weights.exists() or files.digest(weights) != card["weights_sha256"]:
+        raise RunError(f"{weights}: missing or changed since it was written (checksums differ); copy the bundle again")
+    taxonomy = Taxonomy.from_json(card["taxonomy"])
+    coarse, fine = card["coarse"], card["fine"]
+    task = Task(torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine)
+    chosen = method_class(card["method"])
+    backbone = build_backbone(card["backbone"], width=card["width"])
+    method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))
+    absent, strange = method.load_state_dict(load_file(weights), strict=False)
+    absent = [name for name in absent if not name.startswith(method.training_only or ("\0",))]
+    if absent or strange:
+        raise RunError(f"{weights}: does not fit {card['method']!r} (missing {absent[:3]}, unknown {strange[:3]})")
+    return Bundle(
+        method.eval(), taxonomy, coarse, fine, Preprocessing.from_json(card["preprocessing"]), card
+    )

@@ -1,0 +1,109 @@
+"""Checkpoints: one safetensors file each, checksummed, the last two and the best kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from linnet import files
+from linnet.errors import RunError
+
+__all__ = ["Checkpoints", "Progress"]
+
+
+@dataclass
+class Progress:
+    """Where training is: everything a checkpoint holds besides tensors.
+
+    Attributes:
+        stage, epoch, step: what comes next: stage number, epoch within it, step within that.
+        epochs_done: whole epochs over all stages; keys the augmentation.
+        history: selection metric of each evaluation of this stage.
+        best: the best selection metric of this stage, and `best_epoch` its epoch.
+        log_bytes: length of metrics.jsonl; lines beyond it were written after the checkpoint.
+        images, seconds: images trained on in this epoch so far, and time spent so far in all.
+        finished: nothing is left to do.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    epochs_done: int = 0
+    history: list[float] = field(default_factory=list)
+    best: float | None = None
+    best_epoch: int = -1
+    log_bytes: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+
+class Checkpoints:
+    """The `checkpoints` folder of a run.
+
+    A checkpoint is written aside, synced, renamed, and only then named with its SHA-256 in `index.json`, itself
+    replaced whole. So the index always names complete files.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = files.make_folder(folder)
+        self.keep = keep
+
+    def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
+        """Write a checkpoint and drop those beyond the last `keep`."""
+        name = f"{progress.stage:02d}-{progress.epoch:05d}-{progress.step:07d}.safetensors"
+        entry = {"file": name, "sha256": self._write(name, tensors), "progress": asdict(progress)}
+        entries = [*(old for old in self._index() if old["file"] != name), entry]
+        files.write_json(self.folder / "index.json", entries[-self.keep :])
+        for old in entries[: -self.keep]:
+            files.remove(self.folder / old["file"])
+
+    def save_best(self, tensors: dict[str, Tensor], stage: int) -> None:
+        """Write the best state of a stage."""
+        self._write(f"best-{stage:02d}.safetensors", tensors)
+
+    def load_best(self, stage: int) -> dict[str, Tensor]:
+        """Read the best state of a stage."""
+        return _read(self.folder / f"best-{stage:02d}.safetensors")
+
+    def load_latest(self) -> tuple[dict[str, Tensor], Progress] | None:
+        """The newest sound checkpoint, or None when none was ever written.
+
+        Raises:
+            RunError: checkpoints are named, and none of them is sound.
+        """
+        entries = self._index()
+        for entry in reversed(entries):
+            path = files.inside(self.folder, entry["file"])
+            if path.exists() and files.digest(path) == entry["sha256"]:
+                return _read(path), Progress(**entry["progress"])
+        if entries:
+            raise RunError(
+                f"{self.folder}: every checkpoint is damaged or missing (checksums differ); "
+                "start again with another --out"
+            )
+        return None
+
+    def _index(self) -> list[dict[str, Any]]:
+        path = self.folder / "index.json"
+        return list(files.read_json(path)) if path.exists() else []
+
+    def _write(self, name: str, tensors: dict[str, Tensor]) -> str:
+        target = self.folder / name
+        with files.atomic_path(target) as aside:
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, aside)
+        return files.digest(target)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise RunError(f"{path}: cannot be read as safetensors ({error})") from None

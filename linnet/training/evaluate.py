@@ -1,0 +1,106 @@
+"""Embeddings and figures of a method on rows of a manifest; the same under any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from linnet.images import ImageSource
+from linnet.metrics.accuracy import top_k
+from linnet.metrics.chance import recall_chance, top_k_chance
+from linnet.metrics.distributed import gather_rows
+from linnet.metrics.recall import recall_at_k
+from linnet.metrics.signals import effective_rank
+from linnet.methods.base import Method
+from linnet.training.data import TrainingData
+from linnet.training.device import Place
+
+__all__ = ["Outputs", "floors", "measure", "predict"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a method says of n images, float32 on the CPU: embedding (n, D), logits (n, C), (n, F) or None."""
+
+    embedding: Tensor
+    coarse_logits: Tensor | None
+    fine_logits: Tensor | None
+
+
+@torch.inference_mode()
+def predict(method: Method, source: ImageSource, place: Place, batch_size: int) -> Outputs:
+    """Run a method over a source without augmentation; every process gets all rows, in order."""
+    method.eval()
+    mine = np.arange(place.rank, len(source), place.world)
+    parts: list[list[Tensor]] = []
+    present: list[bool] = []
+    for batch in source.sequential(batch_size, mine):
+        with place.autocast():
+            said = method.predict(batch.images)
+        answers = (said.embedding, said.coarse_logits, said.fine_logits)
+        present = [answer is not None for answer in answers]
+        parts.append([answer.float() for answer in answers if answer is not None])
+    numbers = torch.from_numpy(mine).to(place.device)
+    together = gather_rows(numbers, *(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+    gathered = [tensor.cpu() for tensor in together]
+    embedding, coarse, fine = (gathered.pop(0) if there else None for there in present)
+    assert embedding is not None
+    return Outputs(embedding, coarse, fine)
+
+
+def _role(data: TrainingData, level: int) -> str:
+    if level == data.fine:
+        return "fine"
+    return "coarse" if level == data.coarse else data.manifest.taxonomy.levels[level]
+
+
+def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]) -> dict[str, float]:
+    """All figures that the labels of `rows` allow, in percent except `effective_rank`.
+
+    `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k` (and
+    other levels by their own names) leave-one-out; `fine_recall@k_within` with the gallery restricted to the query's
+    own coarse class; `effective_rank`, a label-free signal (see `metrics.signals`).
+    """
+    targets = torch.from_numpy(data.manifest.targets[rows])
+    figures: dict[str, float] = {}
+    for role, level, logits in (
+        ("coarse", data.coarse, said.coarse_logits),
+        ("fine", data.fine, said.fine_logits),
+    ):
+        if logits is not None and bool((targets[:, level] >= 0).any()):
+            figures |= {f"{role}_top{k}": value for k, value in top_k(logits, targets[:, level]).items()}
+    coarse = targets[:, data.coarse]
+    for level in range(targets.shape[1]):
+        labels = targets[:, level]
+        if bool((labels >= 0).any()):
+            recall = recall_at_k(said.embedding, labels, ks)
+            figures |= {f"{_role(data, level)}_recall@{k}": value for k, value in recall.items()}
+    fine = targets[:, data.fine]
+    if data.fine != data.coarse and bool((fine >= 0).any()):
+        recall = recall_at_k(said.embedding, fine, ks, within=coarse)
+        figures |= {f"fine_recall@{k}_within": value for k, value in recall.items()}
+    if bool((coarse >= 0).any()):
+        figures["effective_rank"] = effective_rank(said.embedding, coarse)
+    return figures
+
+
+def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> dict[str, float]:
+    """What chance scores for the metrics of `measure`, in percent, by the same names."""
+    targets = data.manifest.targets[rows]
+    found: dict[str, float] = {}
+    for level in range(targets.shape[1]):
+        role, labels = _role(data, level), targets[:, level]
+        if (labels >= 0).any():
+            guessed = top_k_chance(data.manifest.taxonomy.count(level))
+            found |= {f"{role}_top{k}": value for k, value in guessed.items()}
+            found |= {f"{role}_recall@{k}": value for k, value in recall_chance(labels, ks).items()}
+    fine = targets[:, data.fine]
+    if data.fine != data.coarse and (fine >= 0).any():
+        within = recall_chance(fine, ks, within=targets[:, data.coarse])
+        found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
+    return found

@@ -1,0 +1,244 @@
+"""The training loop: stages, epochs, steps; killed anywhere and resumed, it gives the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+
+from linnet.errors import NonFiniteError
+from linnet.images import Batch, ImageSource
+from linnet.methods.base import Method, Stage
+from linnet.randomness import permutation
+from linnet.recipes import Recipe
+from linnet.training.checkpoint import Checkpoints, Progress
+from linnet.training.device import Place, average_gradients, share_buffers
+from linnet.training.log import Bar, MetricsLog
+from linnet.training.optimizer import (
+    build_optimizer,
+    load_optimizer_state,
+    optimizer_state,
+    set_learning_rate,
+)
+from linnet.training.schedule import learning_rate
+
+__all__ = ["CHECKPOINT_SECONDS", "Loop"]
+
+CHECKPOINT_SECONDS = 600.0
+"""Within an epoch a checkpoint is written this often; at the end of each epoch, always."""
+
+
+@dataclass
+class Loop:
+    """One training run of a method on a source of images.
+
+    Attributes:
+        evaluate: figures of the validation rows, by name; called after an epoch with the method in eval mode.
+        selects: the figure that chooses the best epoch, None to keep the last.
+        where: what a message calls the image at a position of the training set.
+    """
+
+    method: Method
+    source: ImageSource
+    recipe: Recipe
+    place: Place
+    folder: Path
+    evaluate: Callable[[], dict[str, float]]
+    selects: str | None
+    where: Callable[[int], str]
+    bar: bool | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.progress = Progress()
+        self.sums: dict[str, Tensor] = {}
+        self.stages = self.method.stages()
+        self.scaler = torch.amp.GradScaler(enabled=self.place.precision == "fp16")
+        self.saved_at = self.ticked_at = time.monotonic()
+        size, whole = len(self.source), self.recipe.batch_size
+        self.batch = min(whole, size // self.place.world * self.place.world)
+        self.steps = size // self.batch if self.recipe.drop_last else -(-size // self.batch)
+
+    def run(self) -> Progress:
+        """Train from the newest checkpoint, or from the start, to the end; the method then holds the chosen state."""
+        resumed = self.checkpoints.load_latest()
+        tensors = self._restore(*resumed) if resumed else {}
+        if self.progress.finished:
+            self._load_best(len(self.stages) - 1)
+            return self.progress
+        log = MetricsLog(self.folder, self.place.main, self.progress.log_bytes)
+        epochs = sum(self._epochs(stage) for stage in self.stages)
+        done = (self.progress.epochs_done * self.steps + self.progress.step) * self.batch
+        bar = Bar(epochs * self.steps * self.batch, done, self.bar if self.place.main else False)
+        try:
+            for number in range(self.progress.stage, len(self.stages)):
+                optimizer = build_optimizer(self.stages[number], self.recipe)
+                if tensors:
+                    load_optimizer_state(optimizer, _named(tensors, "optimizer."))
+                    tensors = {}
+                self._stage(self.stages[number], optimizer, log, bar)
+        finally:
+            bar.close()
+            log.close()
+        return self.progress
+
+    def _epochs(self, stage: Stage) -> int:
+        return self.recipe.epochs if stage.epochs is None else stage.epochs
+
+    def _stage(self, stage: Stage, optimizer: Optimizer, log: MetricsLog, bar: Bar) -> None:
+        progress, epochs = self.progress, self._epochs(stage)
+        while progress.epoch < epochs:
+            bar.say(f"{stage.name} {progress.epoch + 1}/{epochs}")
+            self._epoch(epochs, optimizer, bar)
+            figures = self._end_epoch(stage, optimizer, epochs)
+            self._tick()
+            log.write(progress.epochs_done, {**figures, "seconds": round(progress.seconds, 2)})
+            progress.log_bytes = log.length
+            if progress.epoch < epochs:
+                self._save(optimizer)
+        if self.selects is not None and progress.best is not None:
+            self._load_best(progress.stage)
+        self.progress = Progress(
+            stage=progress.stage + 1,
+            epochs_done=progress.epochs_done,
+            best=progress.best,
+            best_epoch=progress.best_epoch,
+            log_bytes=progress.log_bytes,
+            seconds=progress.seconds,
+            finished=progress.stage + 1 == len(self.stages),
+        )
+        self._save(None)
+
+    def _epoch(self, epochs: int, optimizer: Optimizer, bar: Bar) -> None:
+        progress, recipe, world = self.progress, self.recipe, self.place.world
+        order = permutation(len(self.source), recipe.seed, "order", progress.epochs_done)
+        order = order[: self.steps * self.batch] if recipe.drop_last else order
+        # Rank r takes the r-th part of each batch, so a step sees the same images whatever the number of processes.
+        mine = order if world == 1 else _share(order, self.batch, self.place.rank, world)
+        batches = self.source.epoch(
+            progress.epochs_done, mine, self.batch // world, start_step=progress.step
+        )
+        self.method.train()
+        for batch in batches:
+            position = progress.epoch + progress.step / self.steps
+            set_learning_rate(optimizer, learning_rate(recipe, position, epochs, progress.history))
+            self._step(batch, optimizer)
+            progress.step += 1
+            progress.images += len(batch.index) * world
+            bar.advance(len(batch.index) * world)
+            if self.place.main and time.monotonic() - self.saved_at > self.checkpoint_seconds:
+                self._save(optimizer)
+
+    def _step(self, batch: Batch, optimizer: Optimizer) -> None:
+        pieces = iter(self.method.losses(batch))
+        while True:
+            with self.place.autocast():
+                terms = next(pieces, None)
+            if terms is None:
+                return
+            optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(sum(term.value * term.weight for term in terms.values())).backward()
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            values = torch.stack([term.value.detach() for term in terms.values()])
+            values = average_gradients(parameters, values, self.place.world)
+            self.scaler.unscale_(optimizer)
+            self._check(values, parameters, batch, list(terms))
+            self.scaler.step(optimizer)
+            self.scaler.update()
+            for name, value in zip(terms, values.double() * (len(batch.index) * self.place.world), strict=True):
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def _check(self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]) -> None:
+        """Stop before the step when the loss or a gradient is not finite; fp16 gradients the scaler skips itself."""
+        sound = values.sum()
+        if not self.scaler.is_enabled():
+            norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+            sound = sound + torch.stack(norms).sum()
+        if bool(torch.isfinite(sound)):
+            return
+        losses = ", ".join(f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True))
+        names = [self.where(int(index)) for index in batch.index.tolist()]
+        more = f", and {len(names) - 8} more" if len(names) > 8 else ""
+        raise NonFiniteError(
+            f"stage {self.progress.stage + 1}, epoch {self.progress.epoch + 1}, step {self.progress.step + 1}: "
+            f"the loss or a gradient is not finite ({losses}). Stopped before the step; the last checkpoint is sound. "
+            f"Try a smaller lr or some warmup. The batch: {', '.join(names[:8])}{more}"
+        )
+
+    def _end_epoch(self, stage: Stage, optimizer: Optimizer, epochs: int) -> dict[str, object]:
+        progress = self.progress
+        figures: dict[str, object] = {"stage": stage.name, "lr": optimizer.param_groups[0]["lr"]}
+        figures |= {f"loss/{name}": float(s) / progress.images for name, s in self.sums.items()}
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.epochs_done += 1
+        progress.images, self.sums = 0, {}
+        if progress.epoch % self.recipe.evaluate_every == 0 or progress.epoch == epochs:
+            share_buffers(self.method, self.place.world)
+            measured = self.evaluate()
+            figures |= {f"validation/{name}": value for name, value in measured.items()}
+            self._select(measured)
+        return figures
+
+    def _select(self, measured: dict[str, float]) -> None:
+        progress = self.progress
+        if self.selects is None:
+            return
+        value = measured[self.selects]
+        progress.history.append(value)
+        if progress.best is None or value > progress.best:
+            progress.best, progress.best_epoch = value, progress.epoch
+            if self.place.main:
+                self.checkpoints.save_best(self.method.state_dict(), progress.stage)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds, self.ticked_at = self.progress.seconds + now - self.ticked_at, now
+
+    def _save(self, optimizer: Optimizer | None) -> None:
+        self._tick()
+        self.saved_at = self.ticked_at
+        if not self.place.main:
+            return
+        tensors = {f"model.{name}": value for name, value in self.method.state_dict().items()}
+        tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
+        if optimizer is not None:
+            tensors |= {f"optimizer.{name}": value for name, value in optimizer_state(optimizer).items()}
+        if self.scaler.is_enabled():
+            scale = self.scaler.state_dict()
+            tensors["scaler"] = torch.tensor([scale["scale"], scale["_growth_tracker"]], dtype=torch.float64)
+        self.checkpoints.save(tensors, self.progress)
+
+    def _restore(self, tensors: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        self.progress = progress
+        self.method.load_state_dict(_named(tensors, "model."))
+        self.sums = {name: value.to(self.place.device) for name, value in _named(tensors, "sum.").items()}
+        if self.scaler.is_enabled() and "scaler" in tensors:
+            scale, tracker = tensors["scaler"].tolist()
+            state = self.scaler.state_dict()
+            self.scaler.load_state_dict({**state, "scale": scale, "_growth_tracker": int(tracker)})
+        return tensors if any(name.startswith("optimizer.") for name in tensors) else {}
+
+    def _load_best(self, stage: int) -> None:
+        self.place.wait()
+        if self.selects is not None:
+            self.method.load_state_dict(self.checkpoints.load_best(stage))
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _share(order: NDArray[np.int64], batch: int, rank: int, world: int) -> NDArray[np.int64]:
+    """Rank r's part of each batch; an uneven last batch gives up its remainder, so that all ranks step together."""
+    starts = range(0, len(order), batch)
+    whole = [order[start : start + batch] for start in starts]
+    even = [part[: len(part) // world * world] for part in whole]
+    return np.concatenate([part.reshape(world, -1)[rank] for part in even])

@@ -1,0 +1,163 @@
+"""A run folder, opened: its figures on any split, and embeddings of new images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from linnet import files
+from linnet.datasets import load_data
+from linnet.errors import RecipeError, RunError
+from linnet.images import Augmentation, ImageSource, load_images
+from linnet.manifest import Manifest
+from linnet.recipes import Recipe
+from linnet.training.bundle import Bundle, open_bundle
+from linnet.training.data import TrainingData, prepare
+from linnet.training.device import Place, find_place
+from linnet.training.evaluate import floors, measure, predict
+
+__all__ = ["Evaluation", "Run", "marks"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one split.
+
+    Attributes:
+        split: which rows; `images` how many.
+        figures: by metric name, in percent (`effective_rank` in dimensions).
+        floors: what chance scores for the same metrics.
+        marks: what a reader must know beside every figure, such as a leak; usually empty.
+    """
+
+    split: str
+    images: int
+    figures: dict[str, float]
+    floors: dict[str, float]
+    marks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """A finished run: `Run.open(folder)`, or what `linnet.train` returns."""
+
+    folder: Path
+    recipe: Recipe
+    data: TrainingData | None = None
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """Open a run folder.
+
+        Raises:
+            RunError: it is no run folder, or its training has not finished.
+        """
+        folder = Path(folder)
+        if not (folder / "recipe.json").exists():
+            raise RunError(f"{folder}: no run folder (recipe.json is not there)")
+        if not (folder / "bundle" / "bundle.json").exists():
+            raise RunError(f"{folder}: training has not finished; go on with: linnet train --resume --out {folder}")
+        return cls(folder, Recipe.read(files.read_json(folder / "recipe.json"), f"{folder}/recipe.json"))
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """What prediction needs."""
+        return open_bundle(self.folder / "bundle")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `training.json` says: seconds, best epoch, machine, versions."""
+        return dict(files.read_json(self.folder / "training.json"))
+
+    def load(self, manifest: Manifest | None = None) -> TrainingData:
+        """The run's data, read again where it came from unless given.
+
+        Raises:
+            RunError: the data is not what the run was trained on.
+        """
+        if self.data is None:
+            manifest = manifest or load_data(self.recipe.data, self.recipe.root and Path(self.recipe.root))
+            self.data = prepare(self.recipe, manifest)
+            if self.data.manifest.fingerprint != self.summary["data"]:
+                raise RunError(
+                    f"{manifest.source} has changed since {self.folder} was trained on it; "
+                    "put the old table back, or train again"
+                )
+        return self.data
+
+    def evaluate(self, split: str | None = None, manifest: Manifest | None = None) -> Evaluation:
+        """Figures of one split, in float32, also written to `evaluation-SPLIT.json`.
+
+        Args:
+            split: "test" where the data has one, else "validation", when None.
+            manifest: the run's data, to spare reading it again.
+
+        Raises:
+            RecipeError: no such split.
+        """
+        data = self.load(manifest)
+        split = split or ("test" if len(data.rows.get("test", ())) else "validation")
+        rows = data.rows.get(split)
+        if rows is None or not len(rows):
+            raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
+        place = find_place(self.recipe.change(precision="fp32"))
+        source = self._source(data, rows, place)
+        self.bundle.method.to(place.device)
+        said = predict(self.bundle.method, source, place, self.recipe.batch_size)
+        evaluation = Evaluation(
+            split,
+            len(rows),
+            measure(data, rows, said, self.recipe.recall_at),
+            floors(data, rows, self.recipe.recall_at),
+            marks(self.recipe, self.bundle.card["start"]),
+        )
+        if place.main:
+            files.write_json(self.folder / f"evaluation-{split}.json", asdict(evaluation))
+        return evaluation
+
+    def embed(self, images: Sequence[Path | str], batch_size: int = 64) -> NDArray[np.float32]:
+        """Embeddings (n, D) of image files.
+
+        Raises:
+            ImageError: files that cannot be decoded, all named.
+        """
+        method, parts = self.bundle.method, []
+        device = next(method.parameters()).device
+        with torch.inference_mode():
+            for start in range(0, len(images), batch_size):
+                paths = [Path(path) for path in images[start : start + batch_size]]
+                pixels = load_images(paths, self.bundle.preprocessing).to(device)
+                parts.append(method.predict(pixels).embedding.float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.empty((0, method.backbone.dim), np.float32)
+
+    def _source(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> ImageSource:
+        return ImageSource(
+            data.manifest,
+            rows,
+            self.bundle.preprocessing,
+            Augmentation("none"),
+            seed=self.recipe.seed,
+            device=place.device,
+            workers=self.recipe.workers or 0,
+            road=self.recipe.road,
+            channels_last=self.recipe.channels_last,
+        )
+
+
+def marks(recipe: Recipe, start: str) -> list[str]:
+    """What must stand beside every figure of a run: how its epoch was chosen, and what its start weights knew."""
+    found = []
+    if recipe.select_on == "test":
+        found.append("epoch chosen on the test split (replication only)")
+    if recipe.fine_selection:
+        found.append("epoch chosen with fine validation labels")
+    if "imagenet" in start.lower():
+        found.append("start weights from ImageNet, whose 1,000 classes may overlap the fine classes (leak)")
+    return found

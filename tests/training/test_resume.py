@@ -1,0 +1,70 @@
+"""Kill -9 at random moments and resume: the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from linnet import files
+from linnet.errors import RunError
+from linnet.training.api import train
+from tests.training.tiny import tiny_manifest, tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def _lines(folder: Path) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("method", ["coarse", "coins"])
+def test_killed_runs_end_with_the_same_bits(method: str, tmp_path: Path) -> None:
+    """Ten kills of each of two methods; weights, choice of epoch and every logged figure."""
+    command = [sys.executable, "-m", "tests.training.kill", str(tmp_path), method, "10"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    kills, runs = map(int, done.stdout.split())
+    assert kills == 10
+    whole = tmp_path / "unbroken"
+    for number in range(runs):
+        broken = tmp_path / f"broken-{number}"
+        for name in ("bundle/weights.safetensors", "checkpoints/best-00.safetensors"):
+            assert files.digest(broken / name) == files.digest(whole / name), name
+        assert _lines(broken) == _lines(whole)
+
+
+def test_resume_checks_that_it_is_the_same_run(tmp_path: Path) -> None:
+    """Another setting, or a folder taken without --resume, is one clear error; free settings may differ."""
+    recipe, folder = tiny_recipe(epochs=1), tmp_path / "run"
+    train(recipe, folder, tiny_manifest(), progress=False)
+    with pytest.raises(RunError, match="already holds a run; add --resume"):
+        train(recipe, folder, tiny_manifest(), progress=False)
+    with pytest.raises(RunError, match="lr: 0.05 then, 0.1 now"):
+        train(recipe.change(lr=0.1), folder, tiny_manifest(), resume=True, progress=False)
+    again = train(recipe.change(workers=1), folder, tiny_manifest(), resume=True, progress=False)
+    assert again.summary["best_epoch"] == 1
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    """And when all are damaged the run says so."""
+    folder = tmp_path / "run"
+    train(tiny_recipe(epochs=3), folder, tiny_manifest(), progress=False)
+    checkpoints = folder / "checkpoints"
+    index = files.read_json(checkpoints / "index.json")
+    assert len(index) == 2
+    newest, older = (checkpoints / entry["file"] for entry in reversed(index))
+    before = files.digest(folder / "bundle/weights.safetensors")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    train(tiny_recipe(epochs=3), folder, tiny_manifest(), resume=True, progress=False)
+    assert files.digest(folder / "bundle/weights.safetensors") == before
+    for path in (newest, older):
+        path.write_bytes(b"cut short")
+    with pytest.raises(RunError, match="every checkpoint is damaged"):
+        train(tiny_recipe(epochs=3), folder, tiny_manifest(), resume=True, progress=False)
