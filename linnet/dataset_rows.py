@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnet import files
 from linnet.errors import ManifestError, nearest
-from linnet.files import inside, write_bytes
 
 __all__ = ["DatasetRows", "dataset_rows"]
 
@@ -107,7 +107,7 @@ def _image(cell: Any, name: str, folder: Path | None) -> str:
             "folder=...)"
         )
     suffix = next((end for start, end in _SIGNATURES.items() if content.startswith(start)), ".img")
-    target = inside(folder, name + suffix)
+    target = files.inside(folder, name + suffix)
     if not (target.is_file() and target.stat().st_size == len(content)):
-        write_bytes(target, content)
+        files.write_bytes(target, content)
     return str(target)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from linnet.errors import TaxonomyError
 
-__all__ = ["Hierarchy", "default_levels", "first_few", "infer", "paths_from_pairs", "suffix"]
+__all__ = ["Hierarchy", "default_levels", "first_few", "infer", "is_one_line", "paths_from_pairs", "suffix"]
 
 Labels = tuple[str, ...]
 Where = Callable[[int], str]
@@ -44,6 +44,11 @@ def first_few(problems: Sequence[str], shown: int = 5) -> str:
     if len(problems) > shown:
         lines.append(f"  and {len(problems) - shown} more")
     return "\n".join(lines)
+
+
+def is_one_line(name: str) -> bool:
+    """Whether a name survives every file format: no control characters, no broken Unicode."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
 def suffix(name: str) -> str:
@@ -131,7 +136,7 @@ def infer(
     problems.check()
     classes = tuple(tuple(sorted(names)) for names in known)
     for level, names in enumerate(classes):
-        _refuse_lookalikes(
+        _check_spelling(
             levels[level], names, {name: where(facts.row) for name, facts in known[level].items()}
         )
     return Hierarchy(classes, _parents(classes, known), rows)
@@ -192,8 +197,14 @@ def _parents(
     return tuple(parents)
 
 
-def _refuse_lookalikes(level: str, names: Sequence[str], place: Mapping[str, str]) -> None:
+def _check_spelling(level: str, names: Sequence[str], place: Mapping[str, str]) -> None:
     """Names that look alike are one class typed in two ways; letter case may tell apart ('a', 'A')."""
+    broken = [f"{level} {name!r} ({place[name]})" for name in names if not is_one_line(name)]
+    if broken:
+        raise TaxonomyError(
+            f"class names with line breaks or other control characters:\n{first_few(broken)}\n"
+            "A name is one line of text; is a quote left open there?"
+        )
     seen: dict[str, str] = {}
     problems: list[str] = []
     for name in names:

@@ -89,7 +89,7 @@ def _true_rows(mask: pa.ChunkedArray) -> NDArray[np.int64]:
 def distinct_labels(
     columns: Sequence[pa.ChunkedArray], count: int
 ) -> tuple[list[tuple[str, ...]], NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct rows of labels, the first row of each, and each row's number among them (N,).
+    """The distinct rows of labels as they appear, the first row of each, and each row's number there (N,).
 
     Labels lose outer spaces; those that are then empty are blank ('').
     """
@@ -98,8 +98,15 @@ def distinct_labels(
     for codes, texts in encoded:
         # Numbers stay below N after each step, so that the product cannot overflow.
         _, combined = np.unique(combined * (len(texts) + 1) + (codes + 1), return_inverse=True)
-    _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    first = np.zeros(int(combined.max(initial=-1)) + 1, dtype=np.int64)
+    first[combined[::-1]] = np.arange(count, dtype=np.int64)[
+        ::-1
+    ]  # of repeated places the last written stays
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    first = first[order]
     picked = [
         [texts[code] if code >= 0 else "" for code in codes[first].tolist()] for codes, texts in encoded
     ]
-    return list(zip(*picked, strict=True)), first.astype(np.int64), inverse.astype(np.int64)
+    return list(zip(*picked, strict=True)), first, rank[combined]

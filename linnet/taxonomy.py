@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.errors import TaxonomyError, nearest
-from linnet.hierarchy import default_levels, first_few, infer, paths_from_pairs, suffix
+from linnet.hierarchy import default_levels, first_few, infer, is_one_line, paths_from_pairs, suffix
 
 __all__ = ["Level", "Taxonomy"]
 
@@ -391,7 +390,7 @@ def _check_names(kind: str, names: Sequence[str]) -> None:
             raise TaxonomyError(
                 f"{kind} {name!r}: a name must be text, not blank, without spaces at its ends"
             )
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        if not is_one_line(name):
             raise TaxonomyError(f"{kind} {name!r}: a name cannot hold control characters or broken Unicode")
         if name in seen:
             raise TaxonomyError(f"{kind} {name!r} is there twice; names decide, so each must be there once")
