@@ -18,7 +18,7 @@ def _as_tuple(value: object) -> object:
 
 _Listed = BeforeValidator(_as_tuple)
 _Count = Annotated[int, Field(ge=1)]
-_Names = Annotated[tuple[str, ...], _Listed]
+_Names = Annotated[tuple[str, ...], Field(min_length=1), _Listed]
 _Counts = Annotated[tuple[_Count, ...], _Listed]
 _Colour = Annotated[tuple[float, float, float], _Listed]
 
@@ -40,9 +40,7 @@ class Recipe(BaseModel):
     )
     coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
     fine: str | None = Field(default=None, description="level to find; none = the finest")
-    classes: _Names | None = Field(
-        default=None, description="keep only these coarse classes; none = all", min_length=1
-    )
+    classes: _Names | None = Field(default=None, description="keep only these coarse classes; none = all")
     validation: float = Field(
         default=0.1, ge=0, lt=1, description="share of train kept back where the data has no validation split"
     )

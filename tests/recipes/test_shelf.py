@@ -1,0 +1,86 @@
+"""The recipes that ship: each loads, fits its method, and holds the paper's figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linnet.errors import RecipeError
+from linnet.recipes import check_options, list_recipes, load_recipe
+
+ROWS = {
+    "cifar100": {"coarse", "instance", "coins-all", "coins", "fine"},
+    "pets": {"coarse", "coins", "fine"},
+    "sop": {"coarse", "coins", "fine"},
+    "patches": {"coarse", "fine", "instance"},
+}
+
+
+def test_every_row_of_the_paper_is_there() -> None:
+    names = set(list_recipes())
+    assert {f"{folder}/{row}" for folder, rows in ROWS.items() for row in rows} <= names
+    assert {f"cifar100/cpu-{row}" for row in ROWS["cifar100"]} <= names
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_recipe_fits_its_method(name: str) -> None:
+    recipe = check_options(load_recipe(name), name)
+    assert recipe.row and recipe.dataset and recipe.protocol and recipe.scale
+    assert (recipe.scale == "full") == bool(recipe.paper == "001"), (
+        "only the paper's own size stands in its row"
+    )
+    assert bool(recipe.published) == (recipe.scale == "full" and not name.startswith("patches/"))
+    scope = recipe.options.get("scope", "coarse")
+    assert recipe.row == (f"{recipe.method}[all]" if scope == "all" else recipe.method)
+
+
+@pytest.mark.parametrize("name", [name for name in list_recipes() if load_recipe(name).published])
+def test_published_figures_are_metrics_that_are_measured(name: str) -> None:
+    recipe = load_recipe(name)
+    measured = {f"{level}_recall@{k}" for level in ("coarse", "fine") for k in recipe.recall_at}
+    assert set(recipe.published) <= measured | {"coarse_top1", "coarse_top5"}
+    recalls = [recipe.published.get(f"fine_recall@{k}") for k in recipe.recall_at]
+    known = [value for value in recalls if value is not None]
+    assert known == sorted(known), "recall rises with k"
+
+
+def test_figures_of_tables_1_to_4() -> None:
+    figures = {
+        "cifar100/coarse": (37.06, 51.63, 67.04, 79.91),
+        "cifar100/instance": (13.57, 19.22, 27.08, 37.29),
+        "cifar100/coins-all": (56.95, 67.97, 77.50, 85.50),
+        "cifar100/coins": (56.62, 68.04, 77.46, 85.11),
+        "cifar100/fine": (71.77, 78.80, 84.06, 88.34),
+        "pets/coins": (86.59, 93.24, 96.43, 98.31),
+    }
+    for name, expected in figures.items():
+        published = load_recipe(name).published
+        assert tuple(published[f"fine_recall@{k}"] for k in (1, 2, 4, 8)) == expected
+    shop = load_recipe("sop/coins").published
+    assert [shop[f"fine_recall@{k}"] for k in (1, 10, 100, 1000)] == [32.56, 47.99, 65.39, 82.95]
+    assert load_recipe("cifar100/coins-all").published["coarse_top1"] == 86.27
+
+
+def test_cifar_trains_as_the_paper_says() -> None:
+    recipe = load_recipe("cifar100/coins")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.milestones) == (200, 256, 0.1, (60, 120, 160))
+    assert (recipe.factor, recipe.momentum, recipe.weight_decay) == (0.2, 0.9, 5e-4)
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'cifar100/coins'"):
+        load_recipe("cifar100/coin")
+    with pytest.raises(RecipeError, match="there are cifar100/coarse, "):
+        load_recipe("x")
+
+
+def test_own_recipe_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('data = "photos.csv"\nlr = 0.3\n')
+    assert load_recipe(str(path)).lr == 0.3
+    with pytest.raises(RecipeError, match=r"other\.toml: cannot be read"):
+        load_recipe(str(tmp_path / "other.toml"))
+    path.write_text("lrr = 0.3\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: unknown setting 'lrr'"):
+        load_recipe(str(path))
