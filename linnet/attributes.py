@@ -45,8 +45,9 @@ class Attributes:
             ManifestError: classes without a description; lists them.
         """
         at = {name: number for number, name in enumerate(self.names)}
-        missing = [f"{name!r}{nearest(name, self.names)}" for name in classes if name not in at]
+        missing = [repr(name) for name in classes if name not in at]
         if missing:
+            missing[0] += nearest(missing[0][1:-1], self.names)
             raise ManifestError(
                 f"the attributes table describes {len(self.names)} classes, and not "
                 f"these:\n{first_few(missing)}\n"
@@ -73,7 +74,7 @@ def read_attributes(source: Path | str, taxonomy: Taxonomy | None = None) -> Att
     table = read_columns(source, columns, numbers=columns[1:])
     names = table.texts(columns[0])
     problems: list[str] = []
-    allowed = sorted({name for level in taxonomy.classes for name in level}) if taxonomy else None
+    allowed = {name for level in taxonomy.classes for name in level} if taxonomy else None
     first: dict[str, int] = {}
     for row, name in enumerate(names):
         if not name:
@@ -83,7 +84,8 @@ def read_attributes(source: Path | str, taxonomy: Taxonomy | None = None) -> Att
                 f"{table.where(row)}: class {name!r} is there already, at {table.where(first[name])}"
             )
         elif allowed is not None and name not in allowed:
-            problems.append(f"{table.where(row)}: no class {name!r} in the taxonomy{nearest(name, allowed)}")
+            close = nearest(name, allowed) if len(problems) < 5 else ""  # slow
+            problems.append(f"{table.where(row)}: no class {name!r} in the taxonomy{close}")
     values = np.zeros((len(names), len(columns) - 1), dtype=np.float32)
     for number, column in enumerate(columns[1:]):
         for row, cell in enumerate(table.columns[column].to_pylist()):

@@ -108,6 +108,6 @@ def _image(cell: Any, name: str, folder: Path | None) -> str:
         )
     suffix = next((end for start, end in _SIGNATURES.items() if content.startswith(start)), ".img")
     target = files.inside(folder, name + suffix)
-    if not (target.is_file() and target.stat().st_size == len(content)):
+    if not (target.is_file() and target.read_bytes() == content):
         files.write_bytes(target, content)
     return str(target)

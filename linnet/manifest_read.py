@@ -72,12 +72,12 @@ def check_image_names(images: pa.ChunkedArray, source: str, where: Where) -> Non
         return
     counts = pc.value_counts(images)
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    problems: dict[str, list[str]] = {}
-    for row in _true_rows(pc.is_in(images, twice)):
-        problems.setdefault(images[int(row)].as_py(), []).append(where(int(row)))
-    listed = [f"{image!r}: {'; '.join(places[:5])}" for image, places in problems.items()]
+    listed: list[str] = []
+    for image in twice.slice(0, 5).to_pylist():
+        again = _true_rows(pc.equal(images, image))
+        listed.append(f"{image!r}: {'; '.join(where(int(row)) for row in again[:5])}")
     raise ManifestError(
-        f"{source}: images that are there more than once:\n{first_few(listed)}\n"
+        f"{source}: {len(twice)} images are there more than once:\n{first_few(listed)}\n"
         "An image is one row, labelled as finely as is known: delete the others."
     )
 

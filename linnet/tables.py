@@ -194,6 +194,13 @@ def _as_text(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         or str(kind) == "string_view"
     ):
         return column.cast(pa.string())
+    if pa.types.is_struct(kind) or pa.types.is_binary(kind):
+        raise ManifestError(
+            f"{path}: column {name!r} holds the images themselves, not their paths. Open the file with "
+            "Hugging Face "
+            "datasets, and read it with linnet.manifest.from_dataset(dataset, folder=...), which writes them "
+            "out."
+        )
     raise ManifestError(
         f"{path}: column {name!r} holds {kind}, not text; write it as text (in pandas: .astype(str)). "
         "Labels that pandas turned into 3.0 because of blanks are '3' and ''."

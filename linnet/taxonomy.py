@@ -199,7 +199,7 @@ class Taxonomy:
                     number = self._numbers[level].get(name, -1)
                     finest = f"{self.levels[level]} {name!r}"
                     if number < 0:
-                        close = nearest(name, self.classes[level])
+                        close = nearest(name, self.classes[level]) if len(problems) < 5 else ""  # slow
                         problems.append(f"{where(row)}: no {self.levels[level]} class {name!r}{close}")
                         break
                 elif name and self.classes[level][number] != name:

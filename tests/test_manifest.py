@@ -180,6 +180,10 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
     pq.write_table(table.set_column(2, "fine", pa.array([7.0, 7.0, None])), tmp_path / "pets.parquet")
     with pytest.raises(ManifestError, match="column 'fine' holds double, not text"):
         read_manifest(tmp_path / "pets.parquet")
+    embedded = table.set_column(0, "image", pa.array([{"bytes": b"1", "path": None}] * 3))
+    pq.write_table(embedded, tmp_path / "pets.parquet")
+    with pytest.raises(ManifestError, match="column 'image' holds the images themselves"):
+        read_manifest(tmp_path / "pets.parquet")
 
 
 # Folders
@@ -288,7 +292,11 @@ def test_links_that_go_round(tmp_path: Path) -> None:
         ("image,fine\na,x\nb\nc,y,z\n", "a.csv", "line 3: 1 cells instead of 2: 'b'\n  line 4: 3 cells"),
         ('image,fine\na,"x\nb,y\n', "a.csv", r"'x\\nb,y' \(.*line 2\).*quote left open"),
         ("image,fine\na,x\n,y\n  ,z\n", "a.csv", r"rows without an image:\n  .*line 3\n  .*line 4"),
-        ("image,fine\na,x\nb,x\na,y\n", "a.csv", r"more than once:\n  'a': .*line 2; .*line 4"),
+        (
+            "image,fine\na,x\nb,x\na,y\n",
+            "a.csv",
+            r"1 images are there more than once:\n  'a': .*line 2; .*line 4",
+        ),
         ("image,fine\na,Gr\xfcn\n".encode("latin-1"), "a.csv", "not UTF-8 text:\n  line 2: 'a,Gr\xfcn'"),
         ("im\xe4ge,fine\na,x\n".encode("latin-1"), "a.csv", "not UTF-8 text:\n  line 1"),
         ("image,fine\na,x\n".encode("utf-16"), "a.csv", "UTF-16 text; save it as 'CSV UTF-8'"),
