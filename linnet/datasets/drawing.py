@@ -52,7 +52,7 @@ Colour = tuple[int, int, int]
 
 def knobs() -> dict[str, str]:
     """The constants above as text, by name: a written folder records what it was drawn with."""
-    return {name: repr(value) for name, value in sorted(globals().items()) if name.isupper()}
+    return {name: repr(value) for name, value in globals().items() if name in __all__ and name.isupper()}
 
 
 def draw_creature(
