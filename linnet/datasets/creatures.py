@@ -125,10 +125,8 @@ def load(
     fine = np.array([f for _, f, _ in keys], dtype=np.int64)
     pixels = np.empty((len(keys), size, size, 3), dtype=np.uint8)
     for row, (split, f, number) in enumerate(keys):
-        species, rng = _SPECIES[f], generator(seed, f"creatures {split}", f, number)
-        pixels[row] = drawing.draw_creature(
-            species.body, species.mark, species.colour, species.place, rng, size
-        )
+        s, rng = _SPECIES[f], generator(seed, f"creatures {split}", f, number)
+        pixels[row] = drawing.draw_creature(s.body, s.mark, s.colour, s.place, rng, size)
     return assemble(
         source="creatures",
         root=Path(),

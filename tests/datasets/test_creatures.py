@@ -133,7 +133,9 @@ def test_the_nested_folders_alone_tell_the_same_labels(tmp_path: Path) -> None:
     assert by_folder.taxonomy == by_table.taxonomy
 
 
-def test_a_written_folder_is_kept_and_another_one_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_written_folder_is_kept_and_another_one_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "set"
     source = creatures.write_folder(folder, size=16, train_per_class=1, test_per_class=0)
     before = source.stat().st_mtime_ns
@@ -141,6 +143,9 @@ def test_a_written_folder_is_kept_and_another_one_is_not_overwritten(tmp_path: P
     assert source.stat().st_mtime_ns == before
     with pytest.raises(DataError, match="already holds other files; name a new folder"):
         creatures.write_folder(folder, size=16, train_per_class=2, test_per_class=0)
+    monkeypatch.setattr(drawing, "MARK_RADIUS", 0.2)
+    with pytest.raises(DataError, match="already holds"):
+        creatures.write_folder(folder, size=16, train_per_class=1, test_per_class=0)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
