@@ -99,8 +99,15 @@ def best_positive_ranks(
         pool_label: (m,) int64, -1 for unknown: a negative of every query.
         alone: leave-one-out: query i is not in its own gallery.
         chunk: rows of a tile on either side.
-        dtype: of the tiles.
+        dtype: of the tiles, float32 or float64.
+
+    Raises:
+        ValueError: a tile of no rows, or of another dtype.
     """
+    if chunk < 1 or dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"chunk is {chunk}, dtype {dtype}; need at least 1, and torch.float32 or torch.float64"
+        )
     best, ties = _best_positives(query, label, pool, pool_label, alone, chunk)
     unscored = best.isinf()
     threshold = best.masked_fill(unscored, math.inf)

@@ -90,17 +90,13 @@ def query_ranks(
 
     -1 for rows that are no query, MISS for queries without a positive. Arguments, errors: see `recall_at_k`.
     """
-    if (gallery is None) != (gallery_labels is None):
+    alone = gallery is None
+    if alone != (gallery_labels is None):
         raise ValueError("give gallery and gallery_labels together or neither")
-    if (gallery is None or within is None) != (gallery_within is None):
+    if (alone or within is None) != (gallery_within is None):
         raise ValueError("gallery_within is needed exactly when both gallery and within are given")
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype is {dtype}; tiles are torch.float32 or torch.float64")
     query = unit_rows(embeddings, "embeddings")
-    if chunk is None:
-        chunk = 8192 if query.is_cuda else 1024
-    if chunk < 1:
-        raise ValueError(f"chunk is {chunk}; need at least 1")
+    chunk = (8192 if query.is_cuda else 1024) if chunk is None else chunk
     label = integer_rows(labels, query, "labels")
     group = None if within is None else integer_rows(within, query, "within")
     pool, pool_label, pool_group = query, label, group
@@ -110,7 +106,6 @@ def query_ranks(
         pool_group = None if gallery_within is None else integer_rows(gallery_within, pool, "gallery_within")
     if pool.shape[1] != query.shape[1]:
         raise ValueError(f"embeddings have {query.shape[1]} numbers a row, the gallery {pool.shape[1]}")
-    alone = gallery is None
     if group is None or pool_group is None:
         return best_positive_ranks(query, label, pool, pool_label, alone, chunk, dtype)
     ranks = torch.full_like(label, -1)

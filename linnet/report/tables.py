@@ -1,0 +1,192 @@
+"""Markdown tables made from results, and their place in a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from linnet import files
+from linnet.errors import RunError
+from linnet.report.results import Result, half_interval
+
+__all__ = ["METRICS", "NAMES", "ROWS", "is_stale", "render", "update_between_markers"]
+
+ROWS = ("coarse", "instance", "coins[all]", "coins", "fine")
+"""The order of the rows that are known; others follow in the order of the file."""
+
+NAMES = {
+    "coarse": "Base",
+    "instance": "Indi",
+    "coins[all]": "Base-Indi",
+    "coins": "Base-Indi_eff",
+    "fine": "Fine",
+}
+"""What paper 001 calls the rows."""
+
+METRICS = (
+    *("coarse_top1", "fine_top1", "coarse_recall@1"),
+    *("fine_recall@1", "fine_recall@2", "fine_recall@4", "fine_recall@8", "fine_recall@1_within"),
+)
+"""The columns that `render` takes by default, where there are results for them."""
+
+Published = Mapping[str, Mapping[str, float]]
+
+
+def render(
+    results: Sequence[Result],
+    *,
+    dataset: str | None = None,
+    protocol: str | None = None,
+    scale: str | None = None,
+    split: str = "test",
+    rows: Sequence[str] = ROWS,
+    metrics: Sequence[str] = METRICS,
+    published: Published | None = None,
+) -> str:
+    """Markdown tables of the results, one for each data set, scale and start: these never share a column.
+
+    Rows are methods, after a row for chance; a cell is the mean, and with two seeds or more half the 95 %
+    t-interval. The paper's figures stand in columns of their own, which say so when the scale is another
+    than the paper's.
+
+    Args:
+        results: as `read_results` gives them.
+        dataset: only this data set.
+        protocol: only this protocol.
+        scale: only this scale.
+        split: only figures measured on this split.
+        rows: the order of the rows; rows not named follow, in the order of `results`.
+        metrics: the columns, in order.
+        published: the paper's figures by row and metric, for rows whose results carry none.
+
+    Raises:
+        RunError: no result is left; lists what there is.
+    """
+    wanted = {"dataset": dataset, "protocol": protocol, "scale": scale, "split": split}
+    kept = [
+        result
+        for result in results
+        if result.metric in metrics
+        and all(value is None or getattr(result, name) == value for name, value in wanted.items())
+    ]
+    if not kept:
+        have = sorted({(each.dataset, each.scale, each.split) for each in results})
+        raise RunError(f"no result for {wanted}; there are results for (dataset, scale, split) {have}")
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in kept:
+        groups.setdefault((result.dataset, result.scale, result.start), []).append(result)
+    return "\n\n".join(_table(group, rows, metrics, published or {}) for group in groups.values())
+
+
+def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str], published: Published) -> str:
+    cells = {(each.row, each.metric): each for each in group}
+    present = [*dict.fromkeys(each.row for each in group)]
+    order = [row for row in rows if row in present] + [row for row in present if row not in rows]
+    columns = [metric for metric in metrics if any((row, metric) in cells for row in order)]
+    theirs = {
+        (row, metric): figure
+        for row in order
+        for metric in columns
+        if (figure := _published(cells.get((row, metric)), published.get(row, {}).get(metric))) is not None
+    }
+    compared = [metric for metric in columns if any((row, metric) in theirs for row in order)]
+    paper = "paper" if group[0].scale == "full" else "*paper, full size*"
+    head = [
+        "method",
+        *map(_heading, columns),
+        "training",
+        *(f"{paper}: {_heading(each)}" for each in compared),
+    ]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lines.append(["chance", *(_floor(group, metric) for metric in columns), "", *[""] * len(compared)])
+    for row in order:
+        ours = [_cell(cells.get((row, metric))) for metric in columns]
+        seconds = next((each.seconds for each in group if each.row == row), None)
+        beside = [f"{theirs[row, each]:.2f}" if (row, each) in theirs else "" for each in compared]
+        lines.append([_name(row), *ours, _duration(seconds), *beside])
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([_caption(group), body, *_remarks(group, order)])
+
+
+def _published(result: Result | None, otherwise: float | None) -> float | None:
+    return otherwise if result is None or result.published is None else result.published
+
+
+def _name(row: str) -> str:
+    return f"{NAMES[row]} (`{row}`)" if row in NAMES else f"`{row}`"
+
+
+def _heading(metric: str) -> str:
+    text = re.sub(r"_top(\d+)", r" top-\1", metric)
+    return text.replace("_within", " within coarse").replace("_", " ")
+
+
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return ""
+    half = half_interval(result.values)
+    return f"{result.mean:.2f} (1 seed)" if half is None else f"{result.mean:.2f} ± {half:.2f}"
+
+
+def _floor(group: Sequence[Result], metric: str) -> str:
+    floors = sorted(
+        {f"{each.floor:.2f}" for each in group if each.metric == metric and each.floor is not None}
+    )
+    return " / ".join(floors)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _caption(group: Sequence[Result]) -> str:
+    first = group[0]
+    scale = "full size" if first.scale == "full" else f"scale `{first.scale}`, smaller than the paper's"
+    most = max(len(each.seeds) for each in group)
+    spread = "; ± is half the 95 % t-interval of the mean over seeds" if most > 1 else ""
+    return f"**{first.dataset}**, {scale}, start: {first.start}. Percent{spread}."
+
+
+def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
+    """What flags the rows, then where and when they were measured."""
+    flags = []
+    for row in order:
+        notes = "; ".join(dict.fromkeys(each.notes for each in group if each.row == row and each.notes))
+        flags += [f"- {_name(row)}: {notes}."] if notes else []
+    machines = "; ".join(dict.fromkeys(each.machine for each in group))
+    torch = ", ".join(sorted({each.versions.get("torch", "?") for each in group}))
+    measured = f"Measured on {machines}; torch {torch}; {max(each.date for each in group).isoformat()}."
+    return [*(["\n".join(flags)] if flags else []), measured]
+
+
+def update_between_markers(document: Path | str, name: str, text: str) -> bool:
+    """Put `text` between `<!-- results:NAME -->` and `<!-- /results:NAME -->`; True if that changed the
+    document.
+
+    Raises:
+        RunError: the document is missing, or does not hold the two markers once each, in this order.
+    """
+    old, new = _with_text(Path(document), name, text)
+    if old != new:
+        files.write_text(document, new)
+    return old != new
+
+
+def is_stale(document: Path | str, name: str, text: str) -> bool:
+    """Whether the document shows something else between its markers. Errors as `update_between_markers`."""
+    old, new = _with_text(Path(document), name, text)
+    return old != new
+
+
+def _with_text(document: Path, name: str, text: str) -> tuple[str, str]:
+    start, stop = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
+    if not document.is_file():
+        raise RunError(f"{document}: no such file")
+    old = document.read_text(encoding="utf-8")
+    if old.count(start) != 1 or old.count(stop) != 1 or old.index(start) > old.index(stop):
+        raise RunError(f"{document}: need one line {start} and after it one line {stop}, for the table")
+    before, after = old[: old.index(start) + len(start)], old[old.index(stop) :]
+    return old, f"{before}\n\n{text.strip()}\n\n{after}"

@@ -1,0 +1,127 @@
+"""Tables from results, and their place in a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linnet.errors import RunError
+from linnet.report.results import Result
+from linnet.report.tables import is_stale, render, update_between_markers
+
+PAPER = {"coarse": {"fine_recall@1": 37.06, "coarse_top1": 85.6}, "fine": {"fine_recall@1": 71.77}}
+
+
+def result(row: str, metric: str, values: list[float], **changes: Any) -> Result:
+    line = {
+        "paper": "001",
+        "table": "2",
+        "dataset": "CIFAR-100",
+        "protocol": "leave-one-out",
+        "scale": "cpu",
+        "start": "scratch",
+        "seeds": list(range(len(values))),
+        "floor": {"coarse_top1": 5.0}.get(metric, 0.99),
+        "published": PAPER.get(row, {}).get(metric),
+        "seconds": 1500.0,
+        "machine": "a processor",
+        "versions": {"torch": "2.15.0"},
+        "command": "linnet train",
+        "date": "2026-01-02",
+        "notes": "chosen by fine labels" if row == "coins" else "",
+    }
+    return Result.model_validate(line | {"row": row, "metric": metric, "values": values} | changes)
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    return [
+        result("fine", "fine_recall@1", [50.0]),
+        result("distilled", "fine_recall@1", [44.0]),
+        result("coins", "fine_recall@1", [40.0, 41.0, 42.0]),
+        result("coarse", "fine_recall@1", [32.0, 33.0]),
+        result("coarse", "coarse_top1", [60.0]),
+    ]
+
+
+def test_table(results: list[Result]) -> None:
+    assert render(results) == "\n".join(
+        [
+            "**CIFAR-100**, scale `cpu`, smaller than the paper's, start: scratch. "
+            "Percent; ± is half the 95 % t-interval of the mean over seeds.",
+            "",
+            "| method | coarse top-1 | fine recall@1 | training "
+            "| *paper, full size*: coarse top-1 | *paper, full size*: fine recall@1 |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            "| chance | 5.00 | 0.99 |  |  |  |",
+            "| Base (`coarse`) | 60.00 (1 seed) | 32.50 ± 6.35 | 25 min | 85.60 | 37.06 |",
+            "| Base-Indi_eff (`coins`) |  | 41.00 ± 2.48 | 25 min |  |  |",
+            "| Fine (`fine`) |  | 50.00 (1 seed) | 25 min |  | 71.77 |",
+            "| `distilled` |  | 44.00 (1 seed) | 25 min |  |  |",
+            "",
+            "- Base-Indi_eff (`coins`): chosen by fine labels.",
+            "",
+            "Measured on a processor; torch 2.15.0; 2026-01-02.",
+        ]
+    )
+
+
+def test_scales_and_starts_never_share_a_column(results: list[Result]) -> None:
+    more = [
+        result("coarse", "fine_recall@1", [55.0], start="imagenet"),
+        result("coarse", "fine_recall@1", [37.1], scale="full"),
+    ]
+    text = render([*results, *more])
+    assert text.count("| method |") == 3
+    full = render([*results, *more], scale="full")
+    assert "*paper, full size*" not in full
+    assert "| Base (`coarse`) | 37.10 (1 seed) | 25 min | 37.06 |" in full
+
+
+def test_selection(results: list[Result]) -> None:
+    other = result("coarse", "fine_recall@1", [70.0], dataset="Pets", split="val")
+    assert "70.00" not in render([*results, other])
+    assert "70.00" in render([*results, other], dataset="Pets", split="val")
+    assert "coarse top-1" not in render(results, metrics=["fine_recall@1"])
+    assert render(results, rows=["fine", "coarse"]).index("`fine`") < render(results, rows=["fine"]).index(
+        "`coarse`"
+    )
+    with pytest.raises(RunError, match=r"no result for .*SOP.*CIFAR-100"):
+        render(results, dataset="SOP")
+
+
+def test_published_figures_can_come_from_elsewhere(results: list[Result]) -> None:
+    assert "56.62" in render(results, published={"coins": {"fine_recall@1": 56.62}})
+
+
+def test_document_between_markers(tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text("# A\n<!-- results:main -->\nold\n<!-- /results:main -->\nrest\n")
+    assert is_stale(document, "main", "| new |")
+    assert update_between_markers(document, "main", "| new |\n")
+    text = "# A\n<!-- results:main -->\n\n| new |\n\n<!-- /results:main -->\nrest\n"
+    assert document.read_text() == text
+    assert not is_stale(document, "main", "| new |")
+    assert not update_between_markers(document, "main", "| new |")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nothing",
+        "<!-- results:main -->",
+        "<!-- /results:main -->\n<!-- results:main -->",
+        "<!-- results:main --><!-- results:main --><!-- /results:main -->",
+        "<!-- results:other --><!-- /results:other -->",
+    ],
+)
+def test_markers_must_be_there_once(tmp_path: Path, text: str) -> None:
+    document = tmp_path / "README.md"
+    document.write_text(text)
+    with pytest.raises(RunError, match="need one line <!-- results:main -->"):
+        update_between_markers(document, "main", "x")
+    assert document.read_text() == text
+    with pytest.raises(RunError, match="no such file"):
+        is_stale(tmp_path / "absent.md", "main", "x")
