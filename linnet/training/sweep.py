@@ -1,0 +1,125 @@
+"""Choose one setting on the validation split: train once for each value, and rank by what the method may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from linnet import files
+from linnet.errors import RecipeError
+from linnet.images import Augmentation, ImageSource
+from linnet.manifest import Manifest
+from linnet.metrics.signals import reidentification
+from linnet.methods import method_class
+from linnet.recipes import Recipe, resolve
+from linnet.training.api import train
+from linnet.training.device import find_place
+from linnet.training.run import Run
+
+__all__ = ["SIGNALS", "Sweep", "Trial", "sweep"]
+
+SIGNALS = ("coarse_top1", "coarse_recall@1", "effective_rank", "reidentification")
+"""Validation figures that need no fine label, and whose correlation with fine recall a sweep reports."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One value: its run folder, and figures on the validation split."""
+
+    value: Any
+    folder: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes:
+        key: the setting.
+        chosen: the value that the method's own selection metric `chosen_by` picks.
+        correlations: Spearman's rank correlation over the trials between each signal and each fine figure, where
+            fine validation labels are known; they had no part in the choice.
+    """
+
+    key: str
+    trials: list[Trial]
+    chosen: Any
+    chosen_by: str
+    correlations: dict[str, dict[str, float]]
+
+
+def sweep(
+    recipe: Recipe,
+    key: str,
+    values: Sequence[Any],
+    out: Path | str,
+    manifest: Manifest | None = None,
+    *,
+    progress: bool | None = None,
+) -> Sweep:
+    """Train once for each value into `out/KEY=VALUE`, and write `out/sweep.json`; a broken sweep goes on where it was.
+
+    Raises:
+        RecipeError: the recipe keeps no validation split to choose on.
+    """
+    if recipe.select_on != "validation":
+        raise RecipeError(f"select_on = {recipe.select_on!r}: a sweep chooses on the validation split")
+    out = Path(out)
+    chosen_by = recipe.select_by or method_class(recipe.method).selects
+    trials = []
+    for value in values:
+        settings = resolve(None, {**recipe.model_dump(), "options": {**recipe.options}, **{key: value}})
+        folder = out / f"{key}={value}"
+        run = train(settings, folder, manifest, resume=True, progress=progress)
+        figures = run.evaluate("validation").figures
+        trials.append(Trial(value, str(folder), {**figures, "reidentification": _reidentification(run)}))
+    best = max(trials, key=lambda trial: trial.figures[chosen_by])
+    found = Sweep(key, trials, best.value, chosen_by, _correlations(trials))
+    files.write_json(out / "sweep.json", asdict(found))
+    return found
+
+
+@torch.inference_mode()
+def _reidentification(run: Run) -> float:
+    """How often an augmented view of a validation image finds that image within its coarse class."""
+    data, recipe = run.load(), run.recipe
+    rows = data.rows["validation"]
+    place = find_place(recipe.change(precision="fp32"))
+    method = run.bundle.method.to(place.device)
+    source = ImageSource(
+        data.manifest,
+        rows,
+        run.bundle.preprocessing,
+        Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip),
+        seed=recipe.seed,
+        device=place.device,
+        workers=recipe.workers or 0,
+        road=recipe.road,
+    )
+    order = np.arange(len(source))
+    views = torch.cat([method.predict(b.images).embedding for b in source.epoch(0, order, recipe.batch_size)])
+    plain = torch.cat([method.predict(b.images).embedding for b in source.sequential(recipe.batch_size)])
+    coarse = torch.from_numpy(data.manifest.targets[rows, data.coarse])
+    return reidentification(views.cpu(), plain.cpu(), coarse)
+
+
+def _correlations(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+    fine = [name for name in trials[0].figures if name in ("fine_recall@1", "fine_recall@1_within")]
+    if len(trials) < 3:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for signal in (name for name in SIGNALS if name in trials[0].figures):
+        mine = [trial.figures[signal] for trial in trials]
+        if len(set(mine)) > 1:
+            found[signal] = {
+                name: round(float(spearmanr(mine, [t.figures[name] for t in trials]).statistic), 3)
+                for name in fine
+            }
+    return found

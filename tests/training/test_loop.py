@@ -1,0 +1,160 @@
+"""What the loop promises besides resuming: it stops in time, chooses on validation, and counts processes right."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from linnet import files
+from linnet.errors import NonFiniteError, RecipeError, RunError
+from linnet.training.api import train
+from linnet.training.data import prepare
+from linnet.training.run import Run
+from tests.training.tiny import tiny_manifest, tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
+    """It names images of the batch, and the run folder keeps no damaged weights."""
+    folder = tmp_path / "run"
+    with pytest.raises(NonFiniteError, match=r"epoch 1, step \d+.*Stopped before the step.*creatures, row \d+"):
+        train(tiny_recipe(lr=1e30), folder, tiny_manifest(), progress=False)
+    with pytest.raises(RunError, match="has not finished"):
+        Run.open(folder)
+
+
+def test_the_best_epoch_by_validation_is_kept(tmp_path: Path) -> None:
+    """The bundle scores what the log says of that epoch, and the first of equals wins."""
+    run = train(tiny_recipe(epochs=4), tmp_path / "run", tiny_manifest(), progress=False)
+    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    scores = [line["validation/coarse_top1"] for line in logged]
+    assert run.summary["best"] == max(scores)
+    assert run.summary["best_epoch"] == 1 + int(np.argmax(scores))
+    assert run.evaluate("validation").figures["coarse_top1"] == pytest.approx(max(scores))
+
+
+def test_an_opened_run_is_the_run_that_was_trained(tmp_path: Path) -> None:
+    """Figures from the folder alone equal those of the run in hand; changed data is refused."""
+    run = train(tiny_recipe(epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
+    opened = Run.open(tmp_path / "run")
+    assert opened.evaluate("test", tiny_manifest()) == run.evaluate("test")
+    half = tiny_manifest().select(np.arange(0, len(tiny_manifest()), 2))
+    with pytest.raises(RunError, match="has changed since"):
+        Run.open(tmp_path / "run").evaluate("test", half)
+    with pytest.raises(RecipeError, match="split 'holdout' has no images; splits there: train"):
+        run.evaluate("holdout")
+
+
+def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
+    """By its checksum."""
+    run = train(tiny_recipe(epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
+    weights = tmp_path / "run/bundle/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
+    with pytest.raises(RunError, match="checksums differ"):
+        _ = run.bundle
+
+
+def test_validation_is_carved_by_coarse_class_and_leaves_test_alone() -> None:
+    """Equal shares of each coarse class, no row in two splits, the same rows each time."""
+    data = prepare(tiny_recipe(validation=0.25), tiny_manifest())
+    again = prepare(tiny_recipe(validation=0.25), tiny_manifest())
+    parts = [set(rows.tolist()) for rows in data.rows.values()]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == len(tiny_manifest())
+    assert all(np.array_equal(data.rows[name], again.rows[name]) for name in data.rows)
+    coarse = tiny_manifest().targets[data.rows["validation"], 0]
+    assert np.bincount(coarse).tolist() == [8] * 6
+
+
+def test_fine_labels_choose_only_when_the_recipe_says_so(tmp_path: Path) -> None:
+    """A coarse-only method is chosen by coarse labels; the option is there, and marks every figure."""
+    recipe = tiny_recipe(epochs=1, select_by="fine_recall@1")
+    with pytest.raises(RecipeError, match="fine_selection = true"):
+        train(recipe, tmp_path / "refused", tiny_manifest(), progress=False)
+    run = train(recipe.change(fine_selection=True), tmp_path / "run", tiny_manifest(), progress=False)
+    assert run.evaluate().marks == ["epoch chosen with fine validation labels"]
+
+
+def test_classes_can_be_cut_to_some(tmp_path: Path) -> None:
+    """Only the named coarse classes and their children stay; a wrong name gets the nearest."""
+    recipe = tiny_recipe(classes=["bird", "fox"], method="fine", epochs=1)
+    data = prepare(recipe, tiny_manifest())
+    assert data.manifest.taxonomy.classes[0] == ("bird", "fox")
+    assert data.task().membership.sum(1).tolist() == [4, 4]
+    old, new = tiny_manifest(), data.manifest
+    number = {name: row for row, name in enumerate(old.images.to_pylist())}
+    for row, name in enumerate(new.images.to_pylist()):
+        before = old.targets[number[name]]
+        assert new.taxonomy.classes[1][new.targets[row, 1]] == old.taxonomy.classes[1][before[1]]
+        assert new.taxonomy.classes[0][new.targets[row, 0]] == old.taxonomy.classes[0][before[0]]
+    with pytest.raises(RecipeError, match="did you mean 'bird'"):
+        prepare(tiny_recipe(classes=["brid"]), tiny_manifest())
+
+
+_WORKER = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from linnet.training.api import train
+from tests.training.tiny import tiny_manifest, tiny_recipe
+folder, method = Path(sys.argv[1]), sys.argv[2]
+recipe = tiny_recipe(method=method, epochs=2, batch_size=48, validation=0.25, threads=1, drop_last=False)
+run = train(recipe, folder, tiny_manifest(), progress=False)
+figures = run.evaluate("test").figures
+weights = {name: float(value.double().sum()) for name, value in run.bundle.method.state_dict().items()}
+print(json.dumps([figures, weights]))
+"""
+
+
+def _launch(world: int, folder: Path, method: str) -> list[list[dict[str, float]]]:
+    """Train and evaluate in `world` processes, as torchrun would start them; what each printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(world):
+        names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+        names |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+        environment = {**os.environ, **{k: str(v) for k, v in names.items()}, "ACCELERATE_USE_CPU": "true"}
+        if world == 1:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", _WORKER, str(folder), method]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True))
+    said = []
+    for process in started:
+        out, error = process.communicate(timeout=240)
+        assert process.returncode == 0, error
+        said.append(json.loads(out.splitlines()[-1]))
+    return said
+
+
+def test_two_processes_agree_and_score_as_one(tmp_path: Path) -> None:
+    """Both ranks end with the same weights and figures; one process scores the bundle the same."""
+    first, second = _launch(2, tmp_path / "two", "coins")
+    assert first == second
+    opened = Run.open(tmp_path / "two").evaluate("test", tiny_manifest())
+    assert opened.figures == first[0]
+    logged = files.read_json(tmp_path / "two/training.json")
+    assert logged["processes"] == 2
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without batch norm (frozen to its start values) two processes take the same steps as one."""
+    frozen = _WORKER.replace("from tests", "torch.nn.BatchNorm2d.forward = lambda self, x: x\nfrom tests")
+    monkeypatch.setitem(globals(), "_WORKER", frozen)
+    (one,) = _launch(1, tmp_path / "one", "coins")
+    two, _ = _launch(2, tmp_path / "two", "coins")
+    names = [name for name in one[1] if "running" not in name and "tracked" not in name]
+    torch.testing.assert_close(
+        torch.tensor([one[1][n] for n in names]), torch.tensor([two[1][n] for n in names]), rtol=1e-3, atol=1e-3
+    )
