@@ -9,14 +9,14 @@ VENV ?= .venv
 ARGS ?=
 
 BIN := $(VENV)/bin
-# The environment is made anew when what it is made of changes: its stamp carries the checksum.
-KEY := $(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+# The environment is set up anew when what it is made of changes: its stamp carries the checksum.
+KEY := $(shell sed '/^\# Lint/,$$d' pyproject.toml | cat - constraints.txt | cksum | tr ' ' '-')
 STAMP := $(VENV)/.installed-$(KEY)
 
 # This checkout is what runs, wherever an environment that several checkouts share points to.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test slow check format install clean key
+.PHONY: demo test slow check lint types layers style format install clean key
 
 demo: $(STAMP)
 	$(BIN)/python -m linnet demo
@@ -27,11 +27,19 @@ test: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: $(STAMP)
+check: lint types layers style
+
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+
+layers: $(STAMP)
+	$(BIN)/lint-imports --no-logo
+
+style: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_style.py tests/test_imports.py
 
 format: $(STAMP)
@@ -46,7 +54,7 @@ key:
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP):
 	@echo "Setting up $(VENV); the first time this fetches some gigabytes and takes minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
