@@ -8,7 +8,7 @@ from linnet.errors import DataError
 
 
 def test_the_papers_counts() -> None:
-    manifest = load_data("patches")
+    manifest = load_data("patches", size=32)
     tree = manifest.taxonomy
     assert len(manifest) == 512 and manifest.split_names == ("train",)
     assert (tree.count("coarse"), tree.count("fine")) == (32, 128)
