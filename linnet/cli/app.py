@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from linnet.cli import evaluate, recipes, train
+from linnet.cli import demo, evaluate, figure, recipes, results, sweep, train
 from linnet.cli.console import complain
 from linnet.errors import LinnetError
 
 __all__ = ["COMMANDS", "app"]
 
-COMMANDS = (train, evaluate, recipes)
+COMMANDS = (demo, train, evaluate, sweep, recipes, results, figure)
 
 
 class _Group(TyperGroup):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from linnet.cli.console import tell
+
+if TYPE_CHECKING:
+    from linnet.training.run import Evaluation
 
 __all__ = ["ROWS", "demo", "register"]
 
@@ -53,7 +56,6 @@ def demo(
     from linnet.manifest import read_manifest
     from linnet.recipes import resolve
     from linnet.training.api import train
-    from linnet.training.run import Evaluation
 
     folder = out / "creatures"
     tell(f"drawing creatures into {folder}")
@@ -69,17 +71,14 @@ def demo(
     typer.echo(_NEXT.format(program=program, data=shlex.quote(str(folder)), runs=shlex.quote(str(out))))
 
 
-def _show(found: dict[str, object]) -> None:
+def _show(found: dict[str, Evaluation]) -> None:
     """The table: a row a method, and what chance scores."""
-    from linnet.training.run import Evaluation
-
     table = Table(title="Drawn creatures: 24 fine classes found from 6 coarse labels (test images, %)")
     table.add_column("method")
     for heading in _COLUMNS.values():
         table.add_column(heading, justify="right")
     floors: dict[str, float] = {}
     for name, each in found.items():
-        assert isinstance(each, Evaluation)
         table.add_row(ROWS[name], *(f"{each.figures[metric]:.1f}" for metric in _COLUMNS))
         floors = each.floors
     table.add_row("chance", *(f"{floors[metric]:.1f}" for metric in _COLUMNS))

@@ -28,7 +28,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure finished runs: accuracy, and recall@k of search by embedding."""
-    from linnet.cli.record import append_results
+    from linnet.cli.record import results_of
+    from linnet.report.results import append_results
     from linnet.training.run import Run
 
     runs = [Run.open(folder) for folder in folders]
@@ -39,5 +40,6 @@ def evaluate(
         for mark in each.marks:
             tell(f"mark: {mark}")
     if record is not None and is_main():
-        count = append_results(record, runs, found)
-        tell(f"{count} lines added to {record}")
+        lines = results_of(runs, found)
+        total = append_results(record, lines)
+        tell(f"{len(lines)} figures recorded in {record}, which now has {total} lines")

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from linnet import files
 from linnet.errors import RunError
+from linnet.report.results import Result
 
 if TYPE_CHECKING:
     from linnet.training.run import Evaluation, Run
 
-__all__ = ["append_results", "result_lines"]
+__all__ = ["results_of"]
 
 
-def append_results(target: Path, runs: Sequence[Run], found: Sequence[Evaluation]) -> int:
-    """Append the lines of `result_lines` to `target`, and return how many.
-
-    Raises:
-        RunError: as `result_lines`.
-    """
-    lines = result_lines(runs, found)
-    for line in lines:
-        files.append_line(target, json.dumps(line, ensure_ascii=False, allow_nan=False))
-    return len(lines)
-
-
-def result_lines(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """One line for each metric, over runs that differ in their seed alone; percentages are 0 to 100.
+def results_of(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[Result]:
+    """One result for each metric, over runs that differ in their seed alone; percentages are 0 to 100.
 
     `floor` is what chance scores, averaged over the runs; `published` the paper's figure, or None.
 
@@ -52,7 +39,8 @@ def result_lines(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[dict[
     said = [run.summary for run in runs]
     marks = [*dict.fromkeys(mark for each in found for mark in each.marks)]
     shared = {
-        **{key: getattr(recipe, key) for key in ("paper", "table", "dataset", "protocol", "scale")},
+        **{key: getattr(recipe, key) for key in ("paper", "table", "protocol")},
+        "scale": recipe.scale or "own",
         "row": recipe.row or recipe.method,
         "dataset": recipe.dataset or recipe.data,
         "start": first.bundle.card["start"],
@@ -66,14 +54,13 @@ def result_lines(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[dict[
         "notes": "; ".join(filter(None, [recipe.note, *marks])),
     }
     return [
-        {
+        Result(
             **shared,
-            "metric": metric,
-            "mean": round(fmean(each.figures[metric] for each in found), 4),
-            "values": [round(each.figures[metric], 4) for each in found],
-            "floor": _mean([each.floors.get(metric) for each in found]),
-            "published": recipe.published.get(metric),
-        }
+            metric=metric,
+            values=tuple(round(each.figures[metric], 4) for each in found),
+            floor=_mean([each.floors.get(metric) for each in found]),
+            published=recipe.published.get(metric),
+        )
         for metric in found[0].figures
     ]
 

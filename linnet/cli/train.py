@@ -17,7 +17,7 @@ from linnet.errors import RecipeError, RunError
 if TYPE_CHECKING:
     from linnet.recipes import Recipe
 
-__all__ = ["register", "train"]
+__all__ = ["read_settings", "register", "train"]
 
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 
@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train on images with coarse labels (or finer), and measure on the test split."""
     arguments = arguments or []
-    settings = _settings(arguments, recipe, root, out if resume else None)
+    settings = read_settings(arguments, recipe, root, out if resume else None)
     if dry_run:
         from linnet.recipes import to_toml
 
@@ -59,7 +59,9 @@ def train(
         raise typer.Exit(130) from None
 
 
-def _settings(arguments: list[str], recipe: str | None, root: str | None, old: Path | None) -> Recipe:
+def read_settings(
+    arguments: list[str], recipe: str | None, root: str | None, old: Path | None = None
+) -> Recipe:
     """The resolved recipe; a run that is resumed with nothing else said brings its own."""
     from linnet.recipes import Recipe, resolve
 

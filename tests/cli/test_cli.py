@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from linnet.cli import train as train_command
-from linnet.cli.app import app
+from linnet.cli.app import COMMANDS, app
 from linnet.errors import ManifestError, RunError
 from linnet.recipes import Recipe, from_toml, list_recipes, load_recipe
 
@@ -47,7 +47,17 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command in out for command in ("train", "evaluate", "recipes"))
+    commands = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    assert {"train", "evaluate", "recipes"} <= set(commands)
+    assert all(command in out for command in commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_help(command: ModuleType) -> None:
+    name = command.__name__.rpartition(".")[2]
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"linnet {name}" in out
 
 
 def test_recipes_lists_and_prints() -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from linnet.cli.record import append_results, result_lines
+from linnet.cli.record import results_of
 from linnet.errors import RunError
 from linnet.recipes import Recipe, load_recipe
-
-NEEDED = (
-    *("paper", "table", "row", "dataset", "protocol", "scale", "start", "metric", "mean", "values", "seeds"),
-    *("floor", "published", "seconds", "machine", "versions", "command", "date", "notes"),
-)
 
 
 def run(seed: int, **changes: Any) -> Any:
@@ -36,33 +30,25 @@ def evaluation(figure: float) -> Any:
     return SimpleNamespace(split="test", figures=figures, floors={"fine_recall@1": 1.0}, marks=["a leak"])
 
 
-def test_a_line_for_each_metric(tmp_path: Path) -> None:
-    target = tmp_path / "results.jsonl"
-    assert append_results(target, [run(0), run(1)], [evaluation(50.0), evaluation(60.0)]) == 2
-    first, second = (json.loads(line) for line in target.read_text().splitlines())
-    assert set(NEEDED) <= set(first)
-    assert (first["metric"], first["mean"], first["values"], first["seeds"]) == (
-        "fine_recall@1",
-        55,
-        [50, 60],
-        [0, 1],
-    )
-    assert (first["floor"], first["published"], first["seconds"]) == (1.0, 56.62, 10.5)
-    assert first["command"] == "linnet train --recipe cifar100/coins"
-    assert first["notes"].endswith("; a leak")
-    assert (second["metric"], second["floor"], second["published"]) == ("effective_rank", None, None)
+def test_a_result_for_each_metric() -> None:
+    first, second = results_of([run(0), run(1)], [evaluation(50.0), evaluation(60.0)])
+    assert (first.metric, first.mean, first.values, first.seeds) == ("fine_recall@1", 55, (50, 60), (0, 1))
+    assert (first.floor, first.published, first.seconds) == (1.0, 56.62, 10.5)
+    assert first.command == "linnet train --recipe cifar100/coins"
+    assert first.notes.endswith("; a leak")
+    assert (second.metric, second.floor, second.published) == ("effective_rank", None, None)
 
 
 def test_a_run_without_a_recipe_s_names_gets_them() -> None:
     one = run(0)
     one.recipe = Recipe(data="photos.csv", method="coarse")
-    line = result_lines([one], [evaluation(50.0)])[0]
-    assert (line["paper"], line["row"], line["dataset"]) == ("linnet", "coarse", "photos.csv")
+    line = results_of([one], [evaluation(50.0)])[0]
+    assert (line.paper, line.row, line.dataset, line.scale) == ("linnet", "coarse", "photos.csv", "own")
 
 
 def test_runs_must_be_seeds_of_one_recipe() -> None:
     figures = [evaluation(1.0), evaluation(2.0)]
     with pytest.raises(RunError, match="more than their seed"):
-        result_lines([run(0), run(1, lr=0.2)], figures)
+        results_of([run(0), run(1, lr=0.2)], figures)
     with pytest.raises(RunError, match="a seed counts once"):
-        result_lines([run(0), run(0)], figures)
+        results_of([run(0), run(0)], figures)
