@@ -43,16 +43,18 @@ def unit_rows(given: Array, name: str) -> Tensor:
     rows = _tensor(given).detach()
     if rows.ndim != 2 or not rows.is_floating_point():
         raise ValueError(f"{name}: {rows.dtype} of shape {tuple(rows.shape)}; need floating numbers (n, D)")
+    rows = rows.cpu() if rows.device.type == "mps" else rows  # which has no float64
     units = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
     for block in _slices(len(rows), _ROWS):
-        part = rows[block].double()
-        bad = (~part.isfinite()).any(1).nonzero()
+        part = rows[block].to(torch.float64, copy=True)
+        if rows.dtype == torch.float64:  # squares of the others neither overflow nor vanish in float64
+            part /= torch.linalg.vector_norm(part, math.inf, 1, keepdim=True).clamp_min(1e-300)
+        length = torch.linalg.vector_norm(part, 2, 1, keepdim=True)
+        bad = (~length.isfinite()).nonzero()
         if len(bad):
-            raise ValueError(f"{name}: row {block.start + int(bad[0])} has a value that is not finite")
-        part = part / part.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-        part = part / (part * part).sum(1, keepdim=True).sqrt().clamp_min(0.5)  # >= 1 unless the row is zero
-        units[block] = (part * _GRID).round() / _GRID
-    return units
+            raise ValueError(f"{name}: row {block.start + int(bad[0, 0])} has a value that is not finite")
+        units[block] = part.mul_(_GRID / length.clamp_min(1e-300)).round_()
+    return units.mul_(1 / _GRID)
 
 
 def integer_rows(given: Array, rows: Tensor, name: str) -> Tensor:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,7 +18,13 @@ from linnet import files
 __all__ = ["attention_figure"]
 
 _CELL = 1.5  # inches
-_COLOURS = "inferno"
+
+
+def _heat() -> ListedColormap:
+    """Inferno that fades out towards 0, so that the image shows where nothing attends."""
+    colours = colormaps["inferno"](np.linspace(0, 1, 256))
+    colours[:, 3] = np.linspace(0, 0.9, 256)
+    return ListedColormap(colours)
 
 
 def attention_figure(
@@ -48,20 +56,20 @@ def attention_figure(
     size = (columns * _CELL + 0.8, count * _CELL * height / width + 0.35)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
+    colours = _heat()
     axes = figure.subplots(count, columns, squeeze=False)
     for row in range(count):
         axes[row, 0].imshow(images[row], interpolation="nearest")
         grey = 255 - (255 - images[row].mean(-1)) * 0.6  # paler, so that the heat stands out
         for column, one in enumerate(maps.values(), start=1):
             axes[row, column].imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            heat = np.clip(one[row], 0.0, 1.0)
-            axes[row, column].imshow(heat, cmap=_COLOURS, vmin=0, vmax=1, alpha=0.25 + 0.7 * heat)
+            axes[row, column].imshow(one[row], cmap=colours, vmin=0, vmax=1)
     for axis, title in zip(axes[0], ["image", *maps], strict=True):
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    bar = figure.colorbar(ScalarMappable(cmap=_COLOURS), ax=axes, fraction=0.05, aspect=30, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, fraction=0.05, aspect=30, pad=0.02)
     bar.set_label("attention / its maximum in the image", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     with files.atomic_path(target) as aside:

@@ -50,9 +50,9 @@ _T = (
 class Result(BaseModel):
     """One figure: a metric of one row of one table, over one or more seeds. Percentages are 0 to 100.
 
-    `row` is method and variant, `scale` "full" or "cpu", `start` the start weights or "scratch", `split` where
-    it was measured, `values` one figure a seed, `interval` the 95 % t-interval of the mean (None with one
-    seed), `floor` what chance scores, `published` the paper's figure, `seconds` the time of one training,
+    `row` is method and variant, `scale` "full" or "cpu", `start` the start weights or "scratch", `split`
+    where it was measured, `values` one figure a seed, `interval` the 95 % t-interval of the mean (None with
+    one seed), `floor` what chance scores, `published` the paper's figure, `seconds` the time of one training,
     `notes` what flags the figure.
     """
 
