@@ -40,4 +40,5 @@ def attention_maps(features: Tensor, size: tuple[int, int] | None = None) -> Ten
     maps = maps / torch.where(most > 0, most, 1.0)
     if size is None:
         return maps
-    return nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    larger = nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return larger.clamp(0, 1)  # the weights may add up to a little more than 1

@@ -10,7 +10,16 @@ from linnet import files
 from linnet.errors import RunError
 from linnet.report.results import Result, half_interval
 
-__all__ = ["METRICS", "NAMES", "ROWS", "is_stale", "render", "update_between_markers"]
+__all__ = [
+    "METRICS",
+    "NAMES",
+    "ROWS",
+    "is_stale",
+    "render",
+    "stale_tables",
+    "update_between_markers",
+    "update_document",
+]
 
 ROWS = ("coarse", "instance", "coins[all]", "coins", "fine")
 """The order of the rows that are known; others follow in the order of the file."""
@@ -144,7 +153,9 @@ def _duration(seconds: float | None) -> str:
 
 def _caption(group: Sequence[Result]) -> str:
     first = group[0]
-    scale = "full size" if first.scale == "full" else f"scale `{first.scale}`, smaller than the paper's"
+    scale = {"full": "full size", "cpu": "scale `cpu`, smaller than the paper's"}.get(
+        first.scale, f"scale `{first.scale}`"
+    )
     most = max(len(each.seeds) for each in group)
     spread = "; ± is half the 95 % t-interval of the mean over seeds" if most > 1 else ""
     return f"**{first.dataset}**, {scale}, start: {first.start}. Percent{spread}."
@@ -181,12 +192,52 @@ def is_stale(document: Path | str, name: str, text: str) -> bool:
     return old != new
 
 
+def update_document(document: Path | str, results: Sequence[Result]) -> bool:
+    """Renew every table of a document: between markers named for a data set stands what `render` says of it.
+
+    Returns whether that changed the document, which is then written once, whole.
+
+    Raises:
+        RunError: as `update_between_markers` and `render`, or the document has no markers.
+    """
+    old, new = _renewed(Path(document), results)
+    if old != new:
+        files.write_text(document, new)
+    return old != new
+
+
+def stale_tables(document: Path | str, results: Sequence[Result]) -> bool:
+    """Whether `update_document` would change the document: what a test asks. Errors as there."""
+    old, new = _renewed(Path(document), results)
+    return old != new
+
+
+def _renewed(document: Path, results: Sequence[Result]) -> tuple[str, str]:
+    if not document.is_file():
+        raise RunError(f"{document}: no such file")
+    old = new = document.read_text(encoding="utf-8")
+    names = re.findall(r"<!-- results:(.+?) -->", old)
+    if not names:
+        raise RunError(
+            f"{document}: no place for a table; put a line <!-- results:DATASET --> and after it a line "
+            "<!-- /results:DATASET -->, DATASET being the data set's name in the results"
+        )
+    for name in names:
+        new = _placed(document, new, name, render(results, dataset=name))
+    return old, new
+
+
 def _with_text(document: Path, name: str, text: str) -> tuple[str, str]:
-    start, stop = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
     if not document.is_file():
         raise RunError(f"{document}: no such file")
     old = document.read_text(encoding="utf-8")
+    return old, _placed(document, old, name, text)
+
+
+def _placed(document: Path, old: str, name: str, text: str) -> str:
+    """The document's content `old` with `text` between the markers of `name`."""
+    start, stop = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
     if old.count(start) != 1 or old.count(stop) != 1 or old.index(start) > old.index(stop):
         raise RunError(f"{document}: need one line {start} and after it one line {stop}, for the table")
     before, after = old[: old.index(start) + len(start)], old[old.index(stop) :]
-    return old, f"{before}\n\n{text.strip()}\n\n{after}"
+    return f"{before}\n\n{text.strip()}\n\n{after}"

@@ -9,7 +9,7 @@ import pytest
 
 from linnet.errors import RunError
 from linnet.report.results import Result
-from linnet.report.tables import is_stale, render, update_between_markers
+from linnet.report.tables import is_stale, render, stale_tables, update_between_markers, update_document
 
 PAPER = {"coarse": {"fine_recall@1": 37.06, "coarse_top1": 85.6}, "fine": {"fine_recall@1": 71.77}}
 
@@ -105,6 +105,33 @@ def test_document_between_markers(tmp_path: Path) -> None:
     assert document.read_text() == text
     assert not is_stale(document, "main", "| new |")
     assert not update_between_markers(document, "main", "| new |")
+
+
+def test_every_table_of_a_document_is_renewed(tmp_path: Path, results: list[Result]) -> None:
+    document = tmp_path / "README.md"
+    pets = result("coarse", "fine_recall@1", [85.0], dataset="Pets")
+    names = ("CIFAR-100", "Pets")
+    document.write_text("\n".join(f"<!-- results:{name} -->\n<!-- /results:{name} -->" for name in names))
+    assert stale_tables(document, [*results, pets])
+    assert update_document(document, [*results, pets])
+    text = document.read_text()
+    assert render(results) in text
+    assert "**Pets**" in text
+    assert not stale_tables(document, [*results, pets])
+    assert not update_document(document, [*results, pets])
+    assert stale_tables(document, [*results, result("coarse", "fine_recall@1", [86.0], dataset="Pets")])
+    with pytest.raises(RunError, match="no result for .*Pets"):
+        update_document(document, results)
+    assert document.read_text() == text
+    document.write_text("# no table")
+    with pytest.raises(RunError, match="no place for a table"):
+        update_document(document, results)
+
+
+def test_own_figures_make_no_claim_of_scale() -> None:
+    text = render([result("coarse", "fine_recall@1", [85.0], scale="own", published=None)])
+    assert "scale `own`, start: scratch" in text
+    assert "paper" not in text
 
 
 @pytest.mark.parametrize(
