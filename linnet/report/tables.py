@@ -70,7 +70,7 @@ def render(
         published: the paper's figures by row and metric, for rows whose results carry none.
 
     Raises:
-        RunError: no result is left; lists what there is.
+        RunError: no result is left (lists what there is), or two for one cell (says how they differ).
     """
     wanted = {"dataset": dataset, "protocol": protocol, "scale": scale, "split": split}
     kept = [
@@ -89,7 +89,14 @@ def render(
 
 
 def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str], published: Published) -> str:
-    cells = {(each.row, each.metric): each for each in group}
+    cells: dict[tuple[str, str], Result] = {}
+    for each in group:
+        other = cells.setdefault((each.row, each.metric), each)
+        if other is not each:
+            raise RunError(
+                f"two figures for {each.metric} of {each.row!r} on {each.dataset}: protocols {other.protocol!r} and "
+                f"{each.protocol!r}, papers {other.paper} and {each.paper}; choose one protocol"
+            )
     present = [*dict.fromkeys(each.row for each in group)]
     order = [row for row in rows if row in present] + [row for row in present if row not in rows]
     columns = [metric for metric in metrics if any((row, metric) in cells for row in order)]

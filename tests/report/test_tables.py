@@ -120,12 +120,19 @@ def test_every_table_of_a_document_is_renewed(tmp_path: Path, results: list[Resu
     assert not stale_tables(document, [*results, pets])
     assert not update_document(document, [*results, pets])
     assert stale_tables(document, [*results, result("coarse", "fine_recall@1", [86.0], dataset="Pets")])
-    with pytest.raises(RunError, match="no result for .*Pets"):
+    with pytest.raises(RunError, match=r"no result for .*Pets"):
         update_document(document, results)
     assert document.read_text() == text
     document.write_text("# no table")
     with pytest.raises(RunError, match="no place for a table"):
         update_document(document, results)
+
+
+def test_two_figures_for_one_cell_are_not_mixed(results: list[Result]) -> None:
+    other = result("coarse", "fine_recall@1", [85.0], protocol="query and gallery")
+    with pytest.raises(RunError, match="'leave-one-out' and 'query and gallery'"):
+        render([*results, other])
+    assert "85.00" in render([*results, other], protocol="query and gallery")
 
 
 def test_own_figures_make_no_claim_of_scale() -> None:
