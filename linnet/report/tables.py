@@ -94,8 +94,8 @@ def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str],
         other = cells.setdefault((each.row, each.metric), each)
         if other is not each:
             raise RunError(
-                f"two figures for {each.metric} of {each.row!r} on {each.dataset}: protocols {other.protocol!r} and "
-                f"{each.protocol!r}, papers {other.paper} and {each.paper}; choose one protocol"
+                f"two figures for {each.metric} of {each.row!r} on {each.dataset}: protocols "
+                f"{other.protocol!r} and {each.protocol!r}, papers {other.paper} and {each.paper}; choose one"
             )
     present = [*dict.fromkeys(each.row for each in group)]
     order = [row for row in rows if row in present] + [row for row in present if row not in rows]
