@@ -40,7 +40,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     try:
         yield aside
         _sync(aside)
-        os.replace(aside, target)
+        aside.replace(target)
         _sync(target.parent)
     finally:
         aside.unlink(missing_ok=True)

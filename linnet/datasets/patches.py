@@ -62,7 +62,7 @@ def load(
     root: Path | str | None = None,
     *,
     seed: int = 0,
-    size: int = 32,
+    size: int = 64,
     train_per_class: int = 4,
     test_per_class: int = 0,
 ) -> Manifest:
@@ -76,7 +76,7 @@ def load_with_boxes(
     root: Path | str | None = None,
     *,
     seed: int = 0,
-    size: int = 32,
+    size: int = 64,
     train_per_class: int = 4,
     test_per_class: int = 0,
 ) -> tuple[Manifest, Boxes]:

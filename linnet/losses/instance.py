@@ -24,6 +24,8 @@ class InstanceHead(nn.Module):
         temperature: as in `LinearHead`.
     """
 
+    group: Tensor
+    place: Tensor
     position: Tensor
 
     def __init__(self, groups: Tensor, dim: int, temperature: float | None = None) -> None:

@@ -33,7 +33,9 @@ class InstanceOptions(Options):
     """Settings of the instance head."""
 
     cosine: bool = Field(False, description="normalise embedding and weights (the ICCV version)")
-    temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
+    temperature: float = Field(
+        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
+    )
     head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
 
     @property
@@ -47,7 +49,8 @@ class CoinsOptions(InstanceOptions):
 
     lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of the instance loss")
     scope: Literal["coarse", "all"] = Field(
-        "coarse", description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)"
+        "coarse",
+        description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)",
     )
 
 

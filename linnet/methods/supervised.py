@@ -21,7 +21,9 @@ class HeadOptions(Options):
     """Settings of a supervised linear head."""
 
     cosine: bool = Field(False, description="normalise embedding and weights before the product")
-    temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
+    temperature: float = Field(
+        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
+    )
 
     @property
     def head_temperature(self) -> float | None:
@@ -75,4 +77,6 @@ class Fine(Method):
         """Embedding, fine logits, and coarse log-probabilities (the sum of the children's probabilities)."""
         embedding = self.backbone(images)
         fine = self.fine_head(embedding)
-        return Prediction(embedding, coarse_log_probabilities(torch.log_softmax(fine, 1), self.membership), fine)
+        return Prediction(
+            embedding, coarse_log_probabilities(torch.log_softmax(fine, 1), self.membership), fine
+        )

@@ -87,7 +87,10 @@ def train(
             "start": method.backbone.start,
             "trained_on": {"images": len(data.rows["train"]), "source": manifest.source},
         }
-        write_bundle(out / "bundle", Bundle(method, data.manifest.taxonomy, data.coarse, data.fine, preprocessing, card))
+        write_bundle(
+            out / "bundle",
+            Bundle(method, data.manifest.taxonomy, data.coarse, data.fine, preprocessing, card),
+        )
         summary = files.read_json(out / "training.json")
         chosen = {"chosen_by": loop.selects, "best": done.best, "best_epoch": done.best_epoch}
         files.write_json(out / "training.json", {**summary, **chosen, "seconds": round(done.seconds, 1)})
@@ -125,17 +128,25 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: P
     if not resume:
         raise RunError(f"{out} already holds a run; add --resume to go on with it, or give another --out")
     old = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json").model_dump()
-    differing = [name for name, value in recipe.model_dump().items() if name not in _FREE and old[name] != value]
+    differing = [
+        name for name, value in recipe.model_dump().items() if name not in _FREE and old[name] != value
+    ]
     if differing:
-        told = "; ".join(f"{name}: {old[name]!r} then, {recipe.model_dump()[name]!r} now" for name in differing)
-        raise RunError(f"{out} holds a run with other settings ({told}); resume with the old ones, or give another --out")
+        told = "; ".join(
+            f"{name}: {old[name]!r} then, {recipe.model_dump()[name]!r} now" for name in differing
+        )
+        raise RunError(
+            f"{out} holds a run with other settings ({told}); resume with the old ones, or give another --out"
+        )
     before = files.read_json(out / "training.json")
     if before["data"] != data.manifest.fingerprint:
         raise RunError(f"{out}: {data.manifest.source} has changed since the run began; give another --out")
     now = {"processes": place.world, "precision": place.precision, **environment(place.device)}
     changed = [name for name, value in now.items() if before.get(name) != value]
     if changed:
-        _logger.warning("resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed))
+        _logger.warning(
+            "resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed)
+        )
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing:
@@ -153,7 +164,9 @@ def _sources(
     recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place, progress: bool | None
 ) -> dict[str, ImageSource]:
     """The training images with augmentation, and those that select without; broken files stop here."""
-    wanted = {"train"} | ({recipe.select_on} if recipe.select_on != "last" else {"validation"} & set(data.rows))
+    wanted = {"train"} | (
+        {recipe.select_on} if recipe.select_on != "last" else {"validation"} & set(data.rows)
+    )
     workers = 0 if recipe.workers is None else recipe.workers
     for name in wanted:
         check_images(data.manifest, data.rows[name], workers, progress is not False)
@@ -184,7 +197,9 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
             pretrained=recipe.pretrained,
         )
         method = method_class(recipe.method)(backbone, data.task(), method_options(recipe))
-    method.to(place.device, memory_format=torch.channels_last if recipe.channels_last else torch.preserve_format)
+    method.to(place.device)
+    if recipe.channels_last:
+        method.to(memory_format=torch.channels_last)
     if recipe.compile:
         method.backbone.compile()
     return method

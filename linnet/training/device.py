@@ -53,7 +53,7 @@ class Place:
 
 def _bf16_is_fast(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
@@ -97,6 +97,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], losses: Tensor, world:
     flat = torch.cat([losses.float(), *(gradient.reshape(-1) for gradient in gradients)])
     dist.all_reduce(flat)
     flat /= world
+    averaged: Tensor
     averaged, *pieces = flat.split([len(losses), *(gradient.numel() for gradient in gradients)])
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view(gradient.shape))

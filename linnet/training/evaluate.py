@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.images import ImageSource
+from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
 from linnet.metrics.chance import recall_chance, top_k_chance
 from linnet.metrics.distributed import gather_rows
 from linnet.metrics.recall import recall_at_k
 from linnet.metrics.signals import effective_rank
-from linnet.methods.base import Method
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
 
@@ -59,7 +59,9 @@ def _role(data: TrainingData, level: int) -> str:
     return "coarse" if level == data.coarse else data.manifest.taxonomy.levels[level]
 
 
-def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]) -> dict[str, float]:
+def measure(
+    data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]
+) -> dict[str, float]:
     """All figures that the labels of `rows` allow, in percent except `effective_rank`.
 
     `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k` (and

@@ -34,7 +34,7 @@ class MetricsLog:
             files.truncate(self.path, length)
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+            self.board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, epoch: int, figures: Mapping[str, Any]) -> None:
         """One line, and one TensorBoard point for each number; `epoch` counts over all stages."""

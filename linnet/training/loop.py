@@ -123,9 +123,7 @@ class Loop:
         order = order[: self.steps * self.batch] if recipe.drop_last else order
         # Rank r takes the r-th part of each batch, so a step sees the same images whatever the number of processes.
         mine = order if world == 1 else _share(order, self.batch, self.place.rank, world)
-        batches = self.source.epoch(
-            progress.epochs_done, mine, self.batch // world, start_step=progress.step
-        )
+        batches = self.source.epoch(progress.epochs_done, mine, self.batch // world, start_step=progress.step)
         self.method.train()
         for batch in batches:
             position = progress.epoch + progress.step / self.steps
@@ -145,7 +143,8 @@ class Loop:
             if terms is None:
                 return
             optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(sum(term.value * term.weight for term in terms.values())).backward()
+            weighted = torch.stack([term.value * term.weight for term in terms.values()])
+            self.scaler.scale(weighted.sum()).backward()
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             values = torch.stack([term.value.detach() for term in terms.values()])
             values = average_gradients(parameters, values, self.place.world)
@@ -153,10 +152,14 @@ class Loop:
             self._check(values, parameters, batch, list(terms))
             self.scaler.step(optimizer)
             self.scaler.update()
-            for name, value in zip(terms, values.double() * (len(batch.index) * self.place.world), strict=True):
+            for name, value in zip(
+                terms, values.double() * (len(batch.index) * self.place.world), strict=True
+            ):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
 
-    def _check(self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]) -> None:
+    def _check(
+        self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]
+    ) -> None:
         """Stop before the step when the loss or a gradient is not finite; fp16 gradients the scaler skips itself."""
         sound = values.sum()
         if not self.scaler.is_enabled():

@@ -15,9 +15,7 @@ __all__ = ["build_optimizer", "load_optimizer_state", "optimizer_state", "set_le
 def build_optimizer(stage: Stage, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over a stage's groups; each group remembers its `lr_scale`."""
     groups = [
-        {"params": group.parameters, "lr_scale": group.lr_scale}
-        for group in stage.groups
-        if group.parameters
+        {"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters
     ]
     if recipe.optimizer == "adamw":
         return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -58,7 +56,7 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Tensor]) -> None
     for name, value in state.items():
         number, what = name.split(".", 1)
         parameter = parameters[int(number)]
-        if value.shape == parameter.shape:
-            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-        restored.setdefault(int(number), {})[what] = value
+        whole = value.shape == parameter.shape
+        laid = torch.empty_like(parameter, requires_grad=False).copy_(value) if whole else value
+        restored.setdefault(int(number), {})[what] = laid
     optimizer.load_state_dict({"state": restored, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -15,8 +15,8 @@ from linnet import files
 from linnet.errors import RecipeError
 from linnet.images import Augmentation, ImageSource
 from linnet.manifest import Manifest
-from linnet.metrics.signals import reidentification
 from linnet.methods import method_class
+from linnet.metrics.signals import reidentification
 from linnet.recipes import Recipe, resolve
 from linnet.training.api import train
 from linnet.training.device import find_place
@@ -75,7 +75,7 @@ def sweep(
     chosen_by = recipe.select_by or method_class(recipe.method).selects
     trials = []
     for value in values:
-        settings = resolve(None, {**recipe.model_dump(), "options": {**recipe.options}, **{key: value}})
+        settings = resolve(None, {**recipe.model_dump(), "options": {**recipe.options}, key: value})
         folder = out / f"{key}={value}"
         run = train(settings, folder, manifest, resume=True, progress=progress)
         figures = run.evaluate("validation").figures

@@ -159,7 +159,10 @@ def _check_round_trip(name: str, options: dict[str, Any] | None, folder: Path) -
     method, batch = build(name, options=options), make_batch(8)
     train(method, make_batch(), 2)
     expected = method.eval().predict(batch.images)
-    for state, task in ((method.state_dict(), make_task()), (method.bundle_state(), Task(make_task().membership))):
+    for state, task in (
+        (method.state_dict(), make_task()),
+        (method.bundle_state(), Task(make_task().membership)),
+    ):
         save_file({key: value.contiguous() for key, value in state.items()}, folder / "state.safetensors")
         again = build(name, task, options)
         loaded = again.load_state_dict(load_file(folder / "state.safetensors"), strict=False)

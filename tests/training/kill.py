@@ -57,7 +57,7 @@ def main(folder: Path, method: str, kills: int) -> None:
             done += 1
         attempt(run, method, None)
         number += 1
-    print(done, number)
+    sys.stdout.write(f"{done} {number}\n")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
     """It names images of the batch, and the run folder keeps no damaged weights."""
     folder = tmp_path / "run"
-    with pytest.raises(NonFiniteError, match=r"epoch 1, step \d+.*Stopped before the step.*creatures, row \d+"):
+    with pytest.raises(NonFiniteError, match=r"epoch 1, step \d+.*Stopped before the step.*row \d+"):
         train(tiny_recipe(lr=1e30), folder, tiny_manifest(), progress=False)
     with pytest.raises(RunError, match="has not finished"):
         Run.open(folder)
@@ -128,8 +128,8 @@ def _launch(world: int, folder: Path, method: str) -> list[list[dict[str, float]
         if world == 1:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", _WORKER, str(folder), method]
-        pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, **pipes))
     said = []
     for process in started:
         out, error = process.communicate(timeout=240)
@@ -155,6 +155,5 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path, monkeypatch
     (one,) = _launch(1, tmp_path / "one", "coins")
     two, _ = _launch(2, tmp_path / "two", "coins")
     names = [name for name in one[1] if "running" not in name and "tracked" not in name]
-    torch.testing.assert_close(
-        torch.tensor([one[1][n] for n in names]), torch.tensor([two[1][n] for n in names]), rtol=1e-3, atol=1e-3
-    )
+    sums = [torch.tensor([said[1][name] for name in names]) for said in (one, two)]
+    torch.testing.assert_close(*sums, rtol=1e-3, atol=1e-3)

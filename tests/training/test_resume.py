@@ -46,7 +46,7 @@ def test_resume_checks_that_it_is_the_same_run(tmp_path: Path) -> None:
     train(recipe, folder, tiny_manifest(), progress=False)
     with pytest.raises(RunError, match="already holds a run; add --resume"):
         train(recipe, folder, tiny_manifest(), progress=False)
-    with pytest.raises(RunError, match="lr: 0.05 then, 0.1 now"):
+    with pytest.raises(RunError, match=r"lr: 0.05 then, 0.1 now"):
         train(recipe.change(lr=0.1), folder, tiny_manifest(), resume=True, progress=False)
     again = train(recipe.change(workers=1), folder, tiny_manifest(), resume=True, progress=False)
     assert again.summary["best_epoch"] == 1
