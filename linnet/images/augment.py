@@ -7,6 +7,7 @@ position), so the result does not depend on batches, workers or where a run was 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -87,12 +88,18 @@ def flip(images: Tensor, which: Tensor) -> Tensor:
 def normalise(images: Tensor, preprocessing: Preprocessing, *, channels_last: bool = False) -> Tensor:
     """(x / 255 - mean) / std for images (B, 3, H, W) of values 0 to 255, as float32."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    std = np.asarray(preprocessing.std)
-    shape, device = (1, 3, 1, 1), images.device
-    scale = torch.tensor((1 / (255 * std)).tolist(), dtype=torch.float32, device=device).view(shape)
-    less = (-np.asarray(preprocessing.mean) / std).tolist()
-    shift = torch.tensor(less, dtype=torch.float32, device=device).view(shape)
+    scale, shift = _affine(preprocessing, images.device)
     return images.to(torch.float32, memory_format=layout, copy=True).mul_(scale).add_(shift)
+
+
+@lru_cache(maxsize=16)
+def _affine(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Scale and shift (1, 3, 1, 1) of the normalisation, sent to the device once."""
+    std = np.asarray(preprocessing.std)
+    both = np.stack([1 / (255 * std), -np.asarray(preprocessing.mean) / std]).astype(np.float32)
+    with torch.inference_mode(False):
+        scale, shift = torch.from_numpy(both).to(device).view(2, 1, 3, 1, 1)
+    return scale, shift
 
 
 def resized_crop(images: Tensor, boxes: NDArray[np.int64], size: int) -> Tensor:

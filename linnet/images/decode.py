@@ -73,9 +73,7 @@ def open_image(path: Path | str) -> Image.Image:
         empty = Path(path).stat().st_size == 0
         reason = "the file is empty (0 bytes)" if empty else "not an image in a known format"
         raise BrokenImageError(reason) from None
-    except (
-        Exception
-    ) as error:  # decoders raise many kinds (SyntaxError, struct.error, ...) on a damaged header
+    except Exception as error:  # SyntaxError, struct.error, ...: decoders raise many kinds
         raise BrokenImageError(_reason(error)) from None
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
@@ -100,9 +98,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height, pixels, once turned upright."""
+    """Width and height of an opened image, pixels, once turned upright."""
     width, height = image.size
-    return (height, width) if _orientation(image) >= 5 else (width, height)
+    turned = image.format != "TIFF" and _orientation(image) >= 5  # a TIFF's size is already the upright one
+    return (height, width) if turned else (width, height)
 
 
 def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
@@ -116,10 +115,10 @@ def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
     """
     try:
         with image:
-            orientation = _orientation(image)
             if reduce >= 2:
                 image.draft(None, (math.ceil(image.width / reduce), math.ceil(image.height / reduce)))
             image.load()
+            orientation = _orientation(image)  # only now: TIFF files turn themselves while they load
             rgb = to_rgb(image)
     except Exception as error:  # see open_image
         raise BrokenImageError(_reason(error)) from None
@@ -130,7 +129,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any colour mode to RGB, as the module's text says.
 
     Raises:
-        ValueError: Pillow has no conversion (for example LAB), or a floating-point image is not finite.
+        ValueError: Pillow has no conversion, or a floating-point image is not finite.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
