@@ -12,6 +12,7 @@ from PIL import Image
 from linnet.errors import ImageError
 from linnet.images import ImageSource, Preprocessing, check_images, load_images
 from linnet.images.check import CACHE_NAME
+from linnet.images.decode import open_image
 from linnet.manifest import Manifest, read_manifest
 from tests.images.conftest import MakeManifest
 
@@ -93,10 +94,12 @@ def test_a_second_check_decodes_only_what_changed(
 ) -> None:
     manifest, cache = files(5, 8, 8), tmp_path / "cache"
     decoded: list[str] = []
-    real = check_images.__globals__["open_image"]
-    monkeypatch.setitem(
-        check_images.__globals__, "open_image", lambda path: decoded.append(path) or real(path)
-    )
+
+    def noting(path: str) -> Image.Image:
+        decoded.append(path)
+        return open_image(path)
+
+    monkeypatch.setitem(check_images.__globals__, "open_image", noting)
     check_images(manifest, cache=cache)
     assert len(decoded) == 5
     check_images(manifest, cache=cache)

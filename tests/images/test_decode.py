@@ -54,7 +54,10 @@ def test_orientation_is_obeyed(tmp_path: Path, orientation: int, suffix: str) ->
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"photo{suffix}"
-    stored.save(path, exif=exif, **({"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}))
+    if suffix == ".jpg":
+        stored.save(path, exif=exif, quality=95, subsampling=0)
+    else:
+        stored.save(path, exif=exif)
     with open_image(path) as image:
         assert upright_size(image) == upright.size
     seen = np.asarray(decode(open_image(path)), dtype=int)

@@ -68,8 +68,9 @@ def test_memory_batches_depend_on_the_key_alone(
 def test_batches_carry_positions_and_targets(files: MakeManifest) -> None:
     manifest = files(7, 16, 16)
     rows = np.asarray([6, 2, 4, 0])
-    for road in ("files", "memory"):
-        source = ImageSource(manifest, rows, Preprocessing(16), CROP, road=road)  # type: ignore[arg-type]
+    roads: tuple[Road, ...] = ("files", "memory")
+    for road in roads:
+        source = ImageSource(manifest, rows, Preprocessing(16), CROP, road=road)
         batches = list(source.epoch(0, np.asarray([3, 0, 1]), 2))
         assert [batch.index.tolist() for batch in batches] == [[3, 0], [1]]
         for batch in batches:
