@@ -9,13 +9,14 @@ from enum import Enum
 from typing import Any, ClassVar, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linnet.backbones import Backbone
 
 __all__ = [
     "BatchLike",
+    "HeadOptions",
     "Losses",
     "Method",
     "Need",
@@ -116,6 +117,20 @@ class Options(BaseModel):
     """Base of a method's own settings; unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class HeadOptions(Options):
+    """Settings of a method whose heads are all plain or all cosine."""
+
+    cosine: bool = Field(False, description="normalise embedding and weights before the product")
+    temperature: float = Field(
+        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
+    )
+
+    @property
+    def head_temperature(self) -> float | None:
+        """The temperature for a head; None for plain inner products."""
+        return self.temperature if self.cosine else None
 
 
 class Method(nn.Module, ABC):

@@ -15,6 +15,7 @@ from linnet.losses.instance import InstanceHead
 from linnet.losses.linear import LinearHead
 from linnet.methods.base import (
     BatchLike,
+    HeadOptions,
     Losses,
     Method,
     Need,
@@ -29,29 +30,24 @@ from linnet.methods.base import (
 __all__ = ["Coins", "CoinsOptions", "Instance", "InstanceOptions"]
 
 
-class InstanceOptions(Options):
-    """Settings of the instance head."""
+class InstanceOptions(HeadOptions):
+    """Settings of `instance`."""
 
-    cosine: bool = Field(False, description="normalise embedding and weights (the ICCV version)")
-    temperature: float = Field(
-        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
-    )
     head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
 
-    @property
-    def head_temperature(self) -> float | None:
-        """The temperature for the heads; None for plain inner products."""
-        return self.temperature if self.cosine else None
 
-
-class CoinsOptions(InstanceOptions):
+class CoinsOptions(Options):
     """Settings of `coins`."""
 
     lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of the instance loss")
     scope: Literal["coarse", "all"] = Field(
-        "coarse",
-        description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)",
+        "coarse", description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)"
     )
+    cosine: Literal["none", "instance", "both"] = Field(
+        "none", description="heads that normalise embedding and weights; 'both' is the ICCV version"
+    )
+    temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
+    head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
 
 
 def _split_groups(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:
@@ -101,8 +97,12 @@ class Coins(Method):
         groups = task.coarse_of_instance
         if options.scope == "all":
             groups = torch.zeros_like(groups)
-        self.coarse_head = LinearHead(backbone.dim, task.coarse_classes, options.head_temperature)
-        self.instance_head = InstanceHead(groups, backbone.dim, options.head_temperature)
+        coarse, instance = (
+            options.temperature if options.cosine in heads else None
+            for heads in (("both",), ("both", "instance"))
+        )
+        self.coarse_head = LinearHead(backbone.dim, task.coarse_classes, coarse)
+        self.instance_head = InstanceHead(groups, backbone.dim, instance)
 
     def stages(self) -> list[Stage]:
         """One stage; the instance head may have a learning rate of its own."""

@@ -5,30 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from linnet.backbones import Backbone
 from linnet.losses.hierarchy import coarse_log_probabilities
 from linnet.losses.linear import LinearHead
-from linnet.methods.base import BatchLike, Losses, Method, Need, Options, Prediction, Task, Term
+from linnet.methods.base import BatchLike, HeadOptions, Losses, Method, Need, Prediction, Task, Term
 
-__all__ = ["Coarse", "Fine", "HeadOptions"]
-
-
-class HeadOptions(Options):
-    """Settings of a supervised linear head."""
-
-    cosine: bool = Field(False, description="normalise embedding and weights before the product")
-    temperature: float = Field(
-        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
-    )
-
-    @property
-    def head_temperature(self) -> float | None:
-        """The temperature for a head; None for plain inner products."""
-        return self.temperature if self.cosine else None
+__all__ = ["Coarse", "Fine"]
 
 
 class Coarse(Method):

@@ -81,7 +81,7 @@ def train(
     if place.main:
         card = {
             "method": recipe.method,
-            "options": method_options(recipe).model_dump(by_alias=True),
+            "options": _options(recipe).model_dump(by_alias=True),
             "backbone": recipe.backbone,
             "width": recipe.width,
             "start": method.backbone.start,
@@ -98,7 +98,7 @@ def train(
     return Run(out, recipe, data)
 
 
-def method_options(recipe: Recipe) -> Any:
+def _options(recipe: Recipe) -> Any:
     """The method's own settings, validated."""
     return method_class(recipe.method).Options.model_validate(recipe.options)
 
@@ -196,7 +196,7 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
             weights=Path(recipe.weights) if recipe.weights else None,
             pretrained=recipe.pretrained,
         )
-        method = method_class(recipe.method)(backbone, data.task(), method_options(recipe))
+        method = method_class(recipe.method)(backbone, data.task(), _options(recipe))
     method.to(place.device)
     if recipe.channels_last:
         method.to(memory_format=torch.channels_last)

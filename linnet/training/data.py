@@ -16,7 +16,7 @@ from linnet.randomness import permutation
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
 
-__all__ = ["TrainingData", "prepare", "restrict"]
+__all__ = ["TrainingData", "available", "carve", "prepare", "restrict"]
 
 Rows = NDArray[np.int64]
 
