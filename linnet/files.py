@@ -15,6 +15,7 @@ from linnet.errors import RunError
 __all__ = [
     "append_line",
     "atomic_path",
+    "cache_folder",
     "digest",
     "inside",
     "make_folder",
@@ -112,6 +113,11 @@ def make_folder(target: Path | str) -> Path:
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     return target
+
+
+def cache_folder() -> Path:
+    """Where Linnet keeps what it can make again: `linnet` under $XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linnet"
 
 
 def digest(source: Path | str, algorithm: str = "sha256") -> str:

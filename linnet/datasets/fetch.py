@@ -27,7 +27,7 @@ def data_root(root: Path | str | None = None) -> Path:
     if root is not None:
         return Path(root).expanduser()
     named = os.environ.get("LINNET_DATA")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "linnet"
+    return Path(named).expanduser() if named else files.cache_folder()
 
 
 def check_md5(path: Path, expected: str, what: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from linnet import files
@@ -64,7 +65,10 @@ def train(
     data = prepare(recipe, manifest)
     _claim(out, recipe, data, resume, place)
     preprocessing = _preprocessing(recipe)
-    sources = _sources(recipe, data, preprocessing, place, progress)
+    # All splits at once: a user wants to hear of every broken file in one go, and before training.
+    rows = np.concatenate(list(data.rows.values()))
+    check_images(manifest=data.manifest, rows=rows, progress=progress is not False, cache=files.cache_folder())
+    sources = _sources(recipe, data, preprocessing, place)
     method = _build(recipe, data, place)
     loop = Loop(
         method=method,
@@ -77,7 +81,11 @@ def train(
         where=lambda position: data.manifest.where(int(data.rows["train"][position])),
         bar=progress,
     )
-    done = loop.run()
+    try:
+        done = loop.run()
+    finally:
+        for source in sources.values():
+            source.close()
     if place.main:
         card = {
             "method": recipe.method,
@@ -160,31 +168,24 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
     )
 
 
-def _sources(
-    recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place, progress: bool | None
-) -> dict[str, ImageSource]:
-    """The training images with augmentation, and those that select without; broken files stop here."""
-    wanted = {"train"} | (
-        {recipe.select_on} if recipe.select_on != "last" else {"validation"} & set(data.rows)
-    )
-    workers = 0 if recipe.workers is None else recipe.workers
-    for name in wanted:
-        check_images(data.manifest, data.rows[name], workers, progress is not False)
+def _sources(recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place) -> dict[str, ImageSource]:
+    """The training images with augmentation, and those that select without."""
+    wanted = {"train", "validation" if recipe.select_on == "last" else recipe.select_on}
     augmented = Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip)
     return {
         name: ImageSource(
             data.manifest,
-            data.rows[name],
+            rows,
             preprocessing,
             augmented if name == "train" else Augmentation("none"),
             seed=recipe.seed,
             device=place.device,
-            workers=workers,
+            workers=recipe.workers or 0,
             road=recipe.road,
             channels_last=recipe.channels_last,
         )
-        for name in wanted
-        if len(data.rows[name])
+        for name, rows in data.rows.items()
+        if name in wanted and len(rows)
     }
 
 

@@ -128,7 +128,7 @@ class Run:
         """Embeddings (n, D) of image files.
 
         Raises:
-            ImageError: files that cannot be decoded, all named.
+            ImageError: files that cannot be decoded; names those of the first batch that has any.
         """
         method, parts = self.bundle.method, []
         device = next(method.parameters()).device

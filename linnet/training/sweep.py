@@ -111,15 +111,12 @@ def _reidentification(run: Run) -> float:
 
 
 def _correlations(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    fine = [name for name in trials[0].figures if name in ("fine_recall@1", "fine_recall@1_within")]
-    if len(trials) < 3:
-        return {}
-    found: dict[str, dict[str, float]] = {}
-    for signal in (name for name in SIGNALS if name in trials[0].figures):
-        mine = [trial.figures[signal] for trial in trials]
-        if len(set(mine)) > 1:
-            found[signal] = {
-                name: round(float(spearmanr(mine, [t.figures[name] for t in trials]).statistic), 3)
-                for name in fine
-            }
-    return found
+    """Needs three trials, and figures that differ over them."""
+    columns = {name: [trial.figures[name] for trial in trials] for name in trials[0].figures}
+    varied = {name: column for name, column in columns.items() if len(trials) > 2 and len(set(column)) > 1}
+    fine = [name for name in ("fine_recall@1", "fine_recall@1_within") if name in varied]
+    return {
+        signal: {name: round(float(spearmanr(varied[signal], varied[name]).statistic), 3) for name in fine}
+        for signal in SIGNALS
+        if signal in varied and fine
+    }
