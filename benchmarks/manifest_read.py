@@ -50,9 +50,7 @@ def write_tables(folder: Path, rows: int) -> list[Path]:
     known = draw.random(rows) < 0.5
     columns = {
         "image": [f"photos/{number // 1000:04d}/image_{number:08d}.jpg" for number in range(rows)],
-        "split": np.array(["train", "validation", "test"])[
-            draw.choice(3, size=rows, p=(0.8, 0.1, 0.1))
-        ].tolist(),
+        "split": np.array(["train", "validation", "test"])[draw.choice(3, size=rows, p=(0.8, 0.1, 0.1))].tolist(),
         "coarse": [f"group {number % 100:02d}" for number in fine],
         "fine": [f"species {number:05d}" if told else "" for number, told in zip(fine, known, strict=True)],
     }
@@ -77,19 +75,13 @@ def measure(source: Path, rows: int, repeats: int) -> dict[str, Any]:
     found = [json.loads(subprocess.check_output(command)) for _ in range(repeats)]
     return {
         "file_mib": round(source.stat().st_size / 2**20, 1),
-        **{
-            f"{name}_{best.__name__}": best(one[name] for one in found)
-            for name in found[0]
-            for best in (min, max)
-        },
+        **{f"{name}_{best.__name__}": best(one[name] for one in found) for name in found[0] for best in (min, max)},
     }
 
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
-    models = [
-        line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")
-    ]
+    models = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
@@ -104,9 +96,7 @@ def _lines(path: str) -> list[str]:
 
 def main() -> None:
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -135,9 +135,7 @@ def measure(count: int, width: int, rounds: int, threads: int) -> list[dict[str,
     entries: list[dict[str, object]] = []
     for name in here:
         command = [sys.executable, __file__, "--memory", name, "-n", str(count), "-d", str(width)]
-        said = subprocess.run(
-            [*command, "--threads", str(threads)], check=True, capture_output=True, text=True
-        )
+        said = subprocess.run([*command, "--threads", str(threads)], check=True, capture_output=True, text=True)
         entries.append(
             {
                 "variant": name,
@@ -153,15 +151,11 @@ def measure(count: int, width: int, rounds: int, threads: int) -> list[dict[str,
 
 def main() -> None:
     """Measure, print, and write benchmarks/results/recall.json."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=10_000)
     parser.add_argument("-d", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="with 1, CPU seconds do not count idle waiting"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="with 1, CPU seconds do not count idle waiting")
     parser.add_argument("--conditions", default="not stated", help="what else the machine was doing")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     given = parser.parse_args()

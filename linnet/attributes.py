@@ -34,8 +34,7 @@ class Attributes:
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.names), len(self.columns)):
             raise ValueError(
-                f"values are {self.values.shape}, not {(len(self.names), len(self.columns))} as names and "
-                "columns say"
+                f"values are {self.values.shape}, not {(len(self.names), len(self.columns))} as names and columns say"
             )
 
     def of(self, classes: Sequence[str]) -> NDArray[np.float32]:
@@ -80,9 +79,7 @@ def read_attributes(source: Path | str, taxonomy: Taxonomy | None = None) -> Att
         if not name:
             problems.append(f"{table.where(row)}: the class name is blank")
         elif first.setdefault(name, row) != row:
-            problems.append(
-                f"{table.where(row)}: class {name!r} is there already, at {table.where(first[name])}"
-            )
+            problems.append(f"{table.where(row)}: class {name!r} is there already, at {table.where(first[name])}")
         elif allowed is not None and name not in allowed:
             close = nearest(name, allowed) if len(problems) < 5 else ""  # slow
             problems.append(f"{table.where(row)}: no class {name!r} in the taxonomy{close}")

@@ -37,9 +37,7 @@ def header(path: Path, delimiter: str, checked: bool = False) -> list[str]:
     except csv.Error as error:
         raise ManifestError(f"{path}, line 1: not a readable header ({error})") from None
     if cells is None:
-        raise ManifestError(
-            f"{path}: there are only empty lines; it needs a header line with the column names"
-        )
+        raise ManifestError(f"{path}: there are only empty lines; it needs a header line with the column names")
     if len(cells) == 1 and not checked:
         for other, name in _NAMES.items():
             if other != delimiter and other in cells[0]:
@@ -81,9 +79,7 @@ def read(
     lines: Sequence[int] = range(2, table.num_rows + 2)
     if breaks != table.num_rows + 1:
         lines = [line for line, row in _rows(path, delimiter) if row][1:]
-    return {name: table.column(given[name]) for name in columns}, lines if len(
-        lines
-    ) == table.num_rows else ()
+    return {name: table.column(given[name]) for name in columns}, lines if len(lines) == table.num_rows else ()
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -130,9 +126,7 @@ def _explain(path: Path, delimiter: str, width: int, error: str) -> str:
     try:
         for line, row in _rows(path, delimiter):
             if row and len(row) != width:
-                problems.append(
-                    f"line {line}: {len(row)} cells instead of {width}: {delimiter.join(row)[:80]!r}"
-                )
+                problems.append(f"line {line}: {len(row)} cells instead of {width}: {delimiter.join(row)[:80]!r}")
     except UnicodeDecodeError:
         return _not_utf8(path)
     except csv.Error as reason:

@@ -76,8 +76,7 @@ def _columns(features: Mapping[str, Any], levels: Sequence[str] | None) -> tuple
     chosen = list(levels or [name for name in there if getattr(features[name], "names", None) is not None])
     if not chosen:
         raise ManifestError(
-            "the data set has no ClassLabel column; name the label columns with levels, from "
-            f"{', '.join(there)}"
+            f"the data set has no ClassLabel column; name the label columns with levels, from {', '.join(there)}"
         )
     return image[0], chosen
 
@@ -98,13 +97,10 @@ def _image(cell: Any, name: str, folder: Path | None) -> str:
     if path and Path(path).is_file():
         return str(Path(path).absolute())
     if not content:
-        raise ManifestError(
-            f"{name}: neither an image file nor embedded bytes ({path or cell!r}); remove the row"
-        )
+        raise ManifestError(f"{name}: neither an image file nor embedded bytes ({path or cell!r}); remove the row")
     if folder is None:
         raise ManifestError(
-            "the images are embedded in the data set; name a folder for them: from_dataset(dataset, "
-            "folder=...)"
+            "the images are embedded in the data set; name a folder for them: from_dataset(dataset, folder=...)"
         )
     suffix = next((end for start, end in _SIGNATURES.items() if content.startswith(start)), ".img")
     target = files.inside(folder, name + suffix)

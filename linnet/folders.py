@@ -12,9 +12,7 @@ from linnet.hierarchy import default_levels, first_few
 
 __all__ = ["IMAGE_SUFFIXES", "FolderScan", "scan_folder"]
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif")
-)
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif"))
 """Files with other suffixes are passed over, and so is everything whose name begins with a dot."""
 
 _ENDINGS = tuple(IMAGE_SUFFIXES)
@@ -46,16 +44,13 @@ def scan_folder(root: Path | str, levels: Sequence[str] | None = None) -> Folder
         raise ManifestError(f"{root}: no such folder")
     found = sorted(_walk(str(root), (), frozenset()))
     if not found:
-        raise ManifestError(
-            f"{root}: no images in it or below; image files end in {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
+        raise ManifestError(f"{root}: no images in it or below; image files end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     tops = {parts[0] for parts in found if len(parts) > 1}
     split = 1 if tops and all(top.lower() in _SPLITS for top in tops) else 0
     stray = ["/".join(parts) for parts in found if len(parts) == 1]
     if split and stray:
         raise ManifestError(
-            f"{root}: images beside the split folders:\n{first_few(stray)}\nMove them into "
-            f"{' or '.join(sorted(tops))}."
+            f"{root}: images beside the split folders:\n{first_few(stray)}\nMove them into {' or '.join(sorted(tops))}."
         )
     depth = max(len(parts) for parts in found) - 1 - split
     if depth == 0:
@@ -75,9 +70,7 @@ def scan_folder(root: Path | str, levels: Sequence[str] | None = None) -> Folder
     )
 
 
-def _walk(
-    folder: str, parts: tuple[str, ...], above: frozenset[tuple[int, int]]
-) -> Iterator[tuple[str, ...]]:
+def _walk(folder: str, parts: tuple[str, ...], above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, ...]]:
     """Paths of images as parts; links are followed, but not round in a circle."""
     status = Path(folder).stat()
     here = (status.st_dev, status.st_ino)

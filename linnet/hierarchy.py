@@ -136,15 +136,11 @@ def infer(
     problems.check()
     classes = tuple(tuple(sorted(names)) for names in known)
     for level, names in enumerate(classes):
-        _check_spelling(
-            levels[level], names, {name: where(facts.row) for name, facts in known[level].items()}
-        )
+        _check_spelling(levels[level], names, {name: where(facts.row) for name, facts in known[level].items()})
     return Hierarchy(classes, _parents(classes, known), rows)
 
 
-def _collect(
-    levels: Sequence[str], rows: Iterable[Labels], where: Where
-) -> tuple[list[dict[str, _Known]], _Problems]:
+def _collect(levels: Sequence[str], rows: Iterable[Labels], where: Where) -> tuple[list[dict[str, _Known]], _Problems]:
     """Each class with what its own rows say of the nearest coarser label."""
     known: list[dict[str, _Known]] = [{} for _ in levels]
     problems = _Problems()
@@ -219,9 +215,7 @@ def _check_spelling(level: str, names: Sequence[str], place: Mapping[str, str]) 
         )
 
 
-def _qualified(
-    levels: Sequence[str], rows: Sequence[Labels], where: Where, allow_skips: bool
-) -> list[Labels]:
+def _qualified(levels: Sequence[str], rows: Sequence[Labels], where: Where, allow_skips: bool) -> list[Labels]:
     """Rows whose every label is the path from the coarsest class down to it, joined by '/'."""
     paths: dict[tuple[int, str], set[Labels]] = {}
     for row in rows:
@@ -237,9 +231,7 @@ def _qualified(
         path = row[: depth + 1]
         if "" in path:
             told = [
-                p
-                for p in paths.get((depth, row[depth]), ())
-                if all(a in ("", b) for a, b in zip(path, p, strict=True))
+                p for p in paths.get((depth, row[depth]), ()) if all(a in ("", b) for a, b in zip(path, p, strict=True))
             ]
             if len(told) > 1:
                 found = ", ".join(repr("/".join(p)) for p in sorted(told))
@@ -255,8 +247,7 @@ def _qualified(
         result.append(names + ("",) * (len(levels) - len(names)))
     if problems:
         raise TaxonomyError(
-            f"a label alone does not tell its class:\n{first_few(problems)}\nFill in the coarser labels of "
-            "these rows."
+            f"a label alone does not tell its class:\n{first_few(problems)}\nFill in the coarser labels of these rows."
         )
     skipped.check()
     return result
@@ -284,15 +275,11 @@ def paths_from_pairs(pairs: Sequence[tuple[str, str]], where: Where) -> list[tup
     problems = _Problems()
     for row, (child, parent) in enumerate(pairs):
         if not child:
-            raise TaxonomyError(
-                f"{where(row)}: the child is blank; every row needs a child, and may lack a parent"
-            )
+            raise TaxonomyError(f"{where(row)}: the child is blank; every row needs a child, and may lack a parent")
         told, before = above.setdefault(child, (parent, row))
         if told != parent:
             said = [f"under {name!r}" if name else "without a parent" for name in (told, parent)]
-            problems.two_parents.append(
-                f"{child!r} is {said[0]} ({where(before)}) and {said[1]} ({where(row)})"
-            )
+            problems.two_parents.append(f"{child!r} is {said[0]} ({where(before)}) and {said[1]} ({where(row)})")
         for name in (child, parent):
             if name:
                 first.setdefault(name, row)

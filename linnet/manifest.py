@@ -101,9 +101,7 @@ class Manifest:
         name = split if split in self.split_names else name
         if name not in self.split_names:
             there = ", ".join(self.split_names) or "none (add a column split)"
-            raise ManifestError(
-                f"{self.source}: no split {split!r}{nearest(name, self.split_names)}; splits: {there}"
-            )
+            raise ManifestError(f"{self.source}: no split {split!r}{nearest(name, self.split_names)}; splits: {there}")
         return np.flatnonzero(self.split_codes == self.split_names.index(name)).astype(np.int64, copy=False)
 
     def select(self, rows: NDArray[np.int64]) -> Manifest:
@@ -249,17 +247,14 @@ def read_manifest(
         ManifestError, TaxonomyError: with the file, the rows, and what to do.
     """
     if not isinstance(source, (str, Path)):
-        return from_dataset(
-            source, levels=levels, taxonomy=taxonomy, allow_skips=allow_skips, qualify=qualify
-        )
+        return from_dataset(source, levels=levels, taxonomy=taxonomy, allow_skips=allow_skips, qualify=qualify)
     path = Path(source)
     options: dict[str, Any] = {"taxonomy": taxonomy, "allow_skips": allow_skips, "qualify": qualify}
     if path.is_dir():
         inner = [path / f"manifest{suffix}" for suffix in SUFFIXES if (path / f"manifest{suffix}").is_file()]
         if len(inner) > 1:
             raise ManifestError(
-                f"{path}: several manifests, {', '.join(entry.name for entry in inner)}; give the one that "
-                "is meant"
+                f"{path}: several manifests, {', '.join(entry.name for entry in inner)}; give the one that is meant"
             )
         if not inner:
             return _with_attributes(_from_folder(path, levels, options), attributes)
@@ -313,9 +308,7 @@ def _from_folder(path: Path, levels: Sequence[str] | None, options: dict[str, An
     if taxonomy is not None and levels is None and len(names) <= len(taxonomy.levels):
         names = taxonomy.levels[len(taxonomy.levels) - len(names) :]
     count = len(found.images)
-    columns = {
-        name: _column([labels[number] for labels in found.labels]) for number, name in enumerate(names)
-    }
+    columns = {name: _column([labels[number] for labels in found.labels]) for number, name in enumerate(names)}
     split = _column(found.splits) if any(found.splits) else None
     return build_manifest(
         str(path), path, _column(found.images), split, columns, Places("file", range(1, count + 1)), **options

@@ -31,9 +31,7 @@ def normal_split(name: str) -> str:
     return _SPLIT_NAMES.get(name.strip().lower(), name.strip())
 
 
-def encode_splits(
-    column: pa.ChunkedArray | None, count: int, source: str
-) -> tuple[tuple[str, ...], NDArray[np.int8]]:
+def encode_splits(column: pa.ChunkedArray | None, count: int, source: str) -> tuple[tuple[str, ...], NDArray[np.int8]]:
     """Split names (train, validation, test, then others sorted) and int8 codes (N,), -1 where blank.
 
     Raises:
@@ -99,14 +97,10 @@ def distinct_labels(
         # Numbers stay below N after each step, so that the product cannot overflow.
         _, combined = np.unique(combined * (len(texts) + 1) + (codes + 1), return_inverse=True)
     first = np.zeros(int(combined.max(initial=-1)) + 1, dtype=np.int64)
-    first[combined[::-1]] = np.arange(count, dtype=np.int64)[
-        ::-1
-    ]  # of repeated places the last written stays
+    first[combined[::-1]] = np.arange(count, dtype=np.int64)[::-1]  # of repeated places the last written stays
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     first = first[order]
-    picked = [
-        [texts[code] if code >= 0 else "" for code in codes[first].tolist()] for codes, texts in encoded
-    ]
+    picked = [[texts[code] if code >= 0 else "" for code in codes[first].tolist()] for codes, texts in encoded]
     return list(zip(*picked, strict=True)), first, rank[combined]

@@ -33,9 +33,7 @@ def write_manifest(manifest: Manifest, target: Path | str) -> None:
     target = Path(target)
     kind = target.suffix.lower()
     if kind not in SUFFIXES:
-        raise ManifestError(
-            f"{target}: cannot write {kind!r}{nearest(kind, SUFFIXES)}; use {', '.join(SUFFIXES)}"
-        )
+        raise ManifestError(f"{target}: cannot write {kind!r}{nearest(kind, SUFFIXES)}; use {', '.join(SUFFIXES)}")
     table = _table(manifest)
     with atomic_path(target) as aside:
         if kind == ".parquet":
@@ -58,9 +56,7 @@ def _table(manifest: Manifest) -> pa.Table:
     return pa.table(columns)
 
 
-def _decoded(
-    codes: np.ndarray[tuple[int], np.dtype[np.integer]], names: tuple[str, ...]
-) -> pa.DictionaryArray:
+def _decoded(codes: np.ndarray[tuple[int], np.dtype[np.integer]], names: tuple[str, ...]) -> pa.DictionaryArray:
     indices = pa.array(codes.astype(np.int32), mask=codes < 0)
     return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
 

@@ -73,9 +73,7 @@ def column_names(source: Path | str, delimiter: str | None = None) -> list[str]:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file{_sibling(path)}")
     if path.stat().st_size == 0:
-        raise ManifestError(
-            f"{path}: the file is empty; it needs a header line with the column names, then rows"
-        )
+        raise ManifestError(f"{path}: the file is empty; it needs a header line with the column names, then rows")
     if kind == ".parquet":
         names = list(_parquet(path).schema_arrow.names)
     elif kind == ".jsonl":
@@ -215,13 +213,9 @@ def _jsonl_names(path: Path) -> list[str]:
             try:
                 first = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError:
-                raise ManifestError(
-                    f"{path}, line {number}: not UTF-8 text; save the file as UTF-8"
-                ) from None
+                raise ManifestError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from None
             except json.JSONDecodeError as error:
-                raise ManifestError(
-                    f"{path}, line {number}: not JSON ({error}); each line is one object"
-                ) from None
+                raise ManifestError(f"{path}, line {number}: not JSON ({error}); each line is one object") from None
             if not isinstance(first, dict):
                 raise ManifestError(f'{path}, line {number}: not a JSON object such as {{"image": "a.jpg"}}')
             return list(first)
@@ -250,9 +244,7 @@ def _read_jsonl(
     lines: Sequence[int] = range(1, table.num_rows + 1)
     if content.count(b"\n") + (not content.endswith(b"\n")) != table.num_rows:
         lines = [number for number, line in enumerate(content.split(b"\n"), start=1) if line.strip()]
-    places = (
-        Places("line", lines) if len(lines) == table.num_rows else Places("row", range(1, table.num_rows + 1))
-    )
+    places = Places("line", lines) if len(lines) == table.num_rows else Places("row", range(1, table.num_rows + 1))
     return {name: table.column(name) for name in columns}, places
 
 
@@ -276,9 +268,7 @@ def _explain_jsonl(path: Path, content: bytes, names: Sequence[str], numbers: Se
             continue
         stray = [key for key in row if key not in names]
         if stray:
-            problems.append(
-                f"{place}: the key {stray[0]!r} is not in the first line, which sets the order of columns"
-            )
+            problems.append(f"{place}: the key {stray[0]!r} is not in the first line, which sets the order of columns")
         for key, cell in row.items():
             if key in numbers and not isinstance(cell, int | float | None):
                 problems.append(f"{place}: {key!r} is {cell!r}, not a number")

@@ -76,8 +76,7 @@ class Taxonomy:
         if isinstance(level, str):
             if level not in self.levels:
                 raise TaxonomyError(
-                    f"no level {level!r}{nearest(level, self.levels)}; the levels are "
-                    f"{', '.join(self.levels)}"
+                    f"no level {level!r}{nearest(level, self.levels)}; the levels are {', '.join(self.levels)}"
                 )
             return self.levels.index(level)
         number = operator.index(level)
@@ -128,8 +127,7 @@ class Taxonomy:
         low, high = self.level(fine), self.level(coarse)
         if high > low:
             raise TaxonomyError(
-                f"level {self.levels[high]!r} is finer than {self.levels[low]!r}; an ancestor is at a "
-                "coarser level"
+                f"level {self.levels[high]!r} is finer than {self.levels[low]!r}; an ancestor is at a coarser level"
             )
         result = np.arange(self.count(low), dtype=np.int64)
         for level in range(low, high, -1):
@@ -204,15 +202,12 @@ class Taxonomy:
                         break
                 elif name and self.classes[level][number] != name:
                     implied = self.classes[level][number]
-                    problems.append(
-                        f"{where(row)}: {self.levels[level]} {name!r}, but {finest} is under {implied!r}"
-                    )
+                    problems.append(f"{where(row)}: {self.levels[level]} {name!r}, but {finest} is under {implied!r}")
                     break
                 result[row, level] = number
         if problems:
             raise TaxonomyError(
-                f"labels that the taxonomy does not allow:\n{first_few(problems)}\nMend the labels or the "
-                "taxonomy."
+                f"labels that the taxonomy does not allow:\n{first_few(problems)}\nMend the labels or the taxonomy."
             )
         return result
 
@@ -287,9 +282,7 @@ class Taxonomy:
                 raise TaxonomyError(f"{source}, row {number}: {len(row)} labels for {len(names)} levels")
             labels.setdefault(tuple((label or "").strip() for label in row), number)
         at = list(labels.values())
-        found = infer(
-            names, list(labels), lambda i: f"{source}, row {at[i]}", allow_skips=allow_skips, qualify=qualify
-        )
+        found = infer(names, list(labels), lambda i: f"{source}, row {at[i]}", allow_skips=allow_skips, qualify=qualify)
         return cls(names, found.classes, found.parents)
 
     @classmethod
@@ -320,9 +313,7 @@ class Taxonomy:
         depth = max((len(path) for path, _ in paths), default=0)
         names = tuple(levels) if levels is not None else default_levels(depth)
         if len(names) != depth or depth == 0:
-            raise TaxonomyError(
-                f"the child,parent table is {depth} levels deep, and {len(names)} levels are named"
-            )
+            raise TaxonomyError(f"the child,parent table is {depth} levels deep, and {len(names)} levels are named")
         labels = [path + ("",) * (depth - len(path)) for path, _ in paths]
         found = infer(names, labels, lambda i: where(paths[i][1]))
         return cls(names, found.classes, found.parents)
@@ -347,24 +338,16 @@ class Taxonomy:
         first: dict[str, int] = {}
         for number, name in enumerate(fine, start=1):
             if first.setdefault(name, number) != number:
-                raise TaxonomyError(
-                    f"class {name!r} is given twice, as name {first[name]} and {number}; remove one"
-                )
+                raise TaxonomyError(f"class {name!r} is given twice, as name {first[name]} and {number}; remove one")
             if not told.get(name, suffix(name)):
-                raise TaxonomyError(
-                    f"class {name!r} (name {number}) has no word to take the coarse class from"
-                )
+                raise TaxonomyError(f"class {name!r} (name {number}) has no word to take the coarse class from")
         stray = [name for name in told if name not in first]
         if stray:
             raise TaxonomyError(f"an exception for {stray[0]!r}, which is no class{nearest(stray[0], fine)}")
-        return cls.from_columns(
-            levels, [(told.get(name, suffix(name)), name) for name in fine], source="names"
-        )
+        return cls.from_columns(levels, [(told.get(name, suffix(name)), name) for name in fine], source="names")
 
     @classmethod
-    def from_folders(
-        cls, root: Path | str, *, levels: Sequence[str] | None = None, qualify: bool = False
-    ) -> Taxonomy:
+    def from_folders(cls, root: Path | str, *, levels: Sequence[str] | None = None, qualify: bool = False) -> Taxonomy:
         """The taxonomy of nested image folders, `root/[split/]coarse/fine/image.jpg`, any depth.
 
         Raises:
@@ -387,9 +370,7 @@ def _check_names(kind: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not name or name != name.strip():
-            raise TaxonomyError(
-                f"{kind} {name!r}: a name must be text, not blank, without spaces at its ends"
-            )
+            raise TaxonomyError(f"{kind} {name!r}: a name must be text, not blank, without spaces at its ends")
         if not is_one_line(name):
             raise TaxonomyError(f"{kind} {name!r}: a name cannot hold control characters or broken Unicode")
         if name in seen:

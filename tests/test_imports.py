@@ -13,9 +13,7 @@ REPORT = f"import sys; print([name for name in {HEAVY} if name in sys.modules])"
 
 def loaded(code: str) -> str:
     """The last line that a fresh interpreter prints: the heavy modules it has loaded after `code`."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{REPORT}"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{REPORT}"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[-1]
 
 

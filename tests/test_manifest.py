@@ -34,10 +34,7 @@ def saved(folder: Path, content: str | bytes, name: str = "pets.csv") -> Path:
 def names(manifest: Manifest) -> list[tuple[str | None, ...]]:
     """Class names per row and level."""
     classes = [[*level, None] for level in manifest.taxonomy.classes]
-    return [
-        tuple(level[code] for level, code in zip(classes, row, strict=True))
-        for row in manifest.targets.tolist()
-    ]
+    return [tuple(level[code] for level, code in zip(classes, row, strict=True)) for row in manifest.targets.tolist()]
 
 
 def column(texts: list[str]) -> pa.ChunkedArray:
@@ -80,9 +77,7 @@ def test_csv(tmp_path: Path) -> None:
 def test_the_ways_of_spreadsheets(tmp_path: Path, content: str) -> None:
     expected = read_manifest(saved(tmp_path, PETS)).fingerprint
     suffix = ".tsv" if "\t" in content else ".csv"
-    found = read_manifest(
-        saved(tmp_path, content, f"other{suffix}"), delimiter=";" if ";" in content else None
-    )
+    found = read_manifest(saved(tmp_path, content, f"other{suffix}"), delimiter=";" if ";" in content else None)
     assert found.fingerprint == expected
 
 
@@ -113,9 +108,7 @@ def test_splits(tmp_path: Path) -> None:
     assert manifest.split_names == ("train", "validation", "test", "extra", "gallery")
     assert manifest.rows("val").tolist() == manifest.rows("validation").tolist() == [1, 2, 3]
     assert manifest.rows(None).tolist() == list(range(8))
-    with pytest.raises(
-        ManifestError, match="no split 'tset'; did you mean 'test'\\?; splits: train, validation"
-    ):
+    with pytest.raises(ManifestError, match="no split 'tset'; did you mean 'test'\\?; splits: train, validation"):
         manifest.rows("tset")
     with pytest.raises(ManifestError, match="splits: none"):
         read_manifest(saved(tmp_path, "image,fine\na,x\n")).rows("train")
@@ -124,9 +117,7 @@ def test_splits(tmp_path: Path) -> None:
 def test_levels_choose_and_order_columns(tmp_path: Path) -> None:
     source = saved(tmp_path, "fine,image,width,coarse\nhusky,a.jpg,640,dog\n")
     assert read_manifest(source, levels=("coarse", "fine")).taxonomy.parents == ((), (0,))
-    with pytest.raises(
-        ManifestError, match="levels names 'corase', which is no column of labels; did you mean"
-    ):
+    with pytest.raises(ManifestError, match="levels names 'corase', which is no column of labels; did you mean"):
         read_manifest(source, levels=("corase", "fine"))
 
 
@@ -155,9 +146,7 @@ def test_qualify_and_skips_reach_the_targets(tmp_path: Path) -> None:
 
 
 def test_jsonl(tmp_path: Path) -> None:
-    content = (
-        '\ufeff{"image": "a.jpg", "split": null, "fine": "2020-01-01"}\n\n{"fine": "", "image": "b.jpg"}\n'
-    )
+    content = '\ufeff{"image": "a.jpg", "split": null, "fine": "2020-01-01"}\n\n{"fine": "", "image": "b.jpg"}\n'
     manifest = read_manifest(saved(tmp_path, content, "pets.jsonl"))
     assert names(manifest) == [("2020-01-01",), (None,)]
     assert manifest.split_names == ()
@@ -197,9 +186,7 @@ def touch(root: Path, *paths: str) -> Path:
 
 
 def test_folder(tmp_path: Path) -> None:
-    root = touch(
-        tmp_path, "dog/husky/1.jpg", "dog/corgi/2.JPEG", "dog/3.png", ".cache/4.jpg", "dog/notes.txt"
-    )
+    root = touch(tmp_path, "dog/husky/1.jpg", "dog/corgi/2.JPEG", "dog/3.png", ".cache/4.jpg", "dog/notes.txt")
     manifest = read_manifest(root)
     assert manifest.images.to_pylist() == ["dog/3.png", "dog/corgi/2.JPEG", "dog/husky/1.jpg"]
     assert names(manifest) == [("dog", None), ("dog", "corgi"), ("dog", "husky")]
@@ -207,9 +194,7 @@ def test_folder(tmp_path: Path) -> None:
     assert manifest.where(0) == f"{root}/dog/3.png"
     assert manifest.path(1).is_file()
     assert read_manifest(root, levels=("kind", "breed")).taxonomy.levels == ("kind", "breed")
-    with pytest.raises(
-        ManifestError, match=r"2 levels of folders \(as in dog/corgi/2.JPEG\), but 1 named: kind"
-    ):
+    with pytest.raises(ManifestError, match=r"2 levels of folders \(as in dog/corgi/2.JPEG\), but 1 named: kind"):
         read_manifest(root, levels=("kind",))
 
 
@@ -255,9 +240,7 @@ def test_folder_errors(tmp_path: Path) -> None:
     touch(tmp_path, "dog/other/1.jpg", "cat/other/1.jpg")
     with pytest.raises(TaxonomyError) as error:
         read_manifest(tmp_path)
-    assert f"'cat' ({tmp_path}/cat/other/1.jpg) and under 'dog' ({tmp_path}/dog/other/1.jpg)" in str(
-        error.value
-    )
+    assert f"'cat' ({tmp_path}/cat/other/1.jpg) and under 'dog' ({tmp_path}/dog/other/1.jpg)" in str(error.value)
     assert read_manifest(tmp_path, qualify=True).taxonomy.classes[1] == ("cat/other", "dog/other")
 
 
@@ -325,9 +308,7 @@ def test_links_that_go_round(tmp_path: Path) -> None:
         ("image,fine\n", "a.parquet", "not a readable Parquet file"),
     ],
 )
-def test_errors_name_file_row_and_remedy(
-    tmp_path: Path, content: str | bytes, name: str, message: str
-) -> None:
+def test_errors_name_file_row_and_remedy(tmp_path: Path, content: str | bytes, name: str, message: str) -> None:
     source = saved(tmp_path, content, name)
     with pytest.raises((ManifestError, TaxonomyError), match=f"(?s){message}") as error:
         read_manifest(source)
@@ -371,9 +352,7 @@ def test_attributes(tmp_path: Path) -> None:
     assert manifest.attributes.of(["cat", "husky"]).tolist() == [[0.25, np.float32(-1e-3)], [1, 0.5]]
     with pytest.raises(ManifestError, match="not these:\n  'huskie'; did you mean 'husky'"):
         manifest.attributes.of(["huskie"])
-    pq.write_table(
-        pa.table({"name": ["husky", "cat"], "size": [1, 0.25], "fur": [0.5, -1e-3]}), tmp_path / "a.parquet"
-    )
+    pq.write_table(pa.table({"name": ["husky", "cat"], "size": [1, 0.25], "fur": [0.5, -1e-3]}), tmp_path / "a.parquet")
     again = read_attributes(tmp_path / "a.parquet", manifest.taxonomy)
     assert np.array_equal(again.values, manifest.attributes.values)
     lines = '{"name": "husky", "size": 1, "fur": 0.5}\n{"name": "cat", "size": 0.25, "fur": -0.001}\n'
@@ -414,9 +393,7 @@ def test_select_keeps_taxonomy_and_pixels() -> None:
     taxonomy = Taxonomy(("class",), (("b", "a"),), ((),))
     targets = np.array([[0], [1], [-1], [1]])
     codes = np.array([0, 0, 1, -1], dtype=np.int8)
-    manifest = Manifest(
-        "set", Path(), pa.array(["1", "2", "3", "4"]), taxonomy, targets, ("test", "b"), codes, pixels
-    )
+    manifest = Manifest("set", Path(), pa.array(["1", "2", "3", "4"]), taxonomy, targets, ("test", "b"), codes, pixels)
     part = manifest.select(np.array([3, 0]))
     assert part.taxonomy is taxonomy
     assert part.images.to_pylist() == ["4", "1"]
@@ -433,9 +410,7 @@ def test_select_keeps_taxonomy_and_pixels() -> None:
 
 def test_fingerprint_minds_content_only(tmp_path: Path) -> None:
     one = read_manifest(saved(tmp_path, PETS))
-    turned = Taxonomy(
-        one.taxonomy.levels, (one.taxonomy.classes[0][::-1], one.taxonomy.classes[1]), ((), (0,))
-    )
+    turned = Taxonomy(one.taxonomy.levels, (one.taxonomy.classes[0][::-1], one.taxonomy.classes[1]), ((), (0,)))
     flipped = np.where(one.targets[:, :1] >= 0, 1 - one.targets[:, :1], -1)
     same = Manifest(
         "other",
@@ -478,9 +453,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     choices = [("", ""), *((name, "") for name in coarse), *((above, name) for name, above in fine.items())]
     told = [draw(st.sampled_from(choices)) for _ in images]
     told = [("", row[1]) if row in told[:at] and draw(st.booleans()) else row for at, row in enumerate(told)]
-    split = draw(
-        st.one_of(st.none(), st.just([draw(st.sampled_from(["", "train", "val", "x,y"])) for _ in images]))
-    )
+    split = draw(st.one_of(st.none(), st.just([draw(st.sampled_from(["", "train", "val", "x,y"])) for _ in images])))
     return build_manifest(
         "drawn",
         Path(),
@@ -503,14 +476,10 @@ def test_round_trip(manifest: Manifest, suffix: str) -> None:
     assert again.taxonomy.fingerprint == manifest.taxonomy.fingerprint
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["", "a", " a", "b"]), st.sampled_from(["", "x", "y "])), min_size=1)
-)
+@given(st.lists(st.tuples(st.sampled_from(["", "a", " a", "b"]), st.sampled_from(["", "x", "y "])), min_size=1))
 def test_distinct_labels_match_a_loop(rows: list[tuple[str, str]]) -> None:
     plain: list[tuple[str, ...]] = [(a.strip(), b.strip()) for a, b in rows]
-    distinct, first, inverse = distinct_labels(
-        [column([a for a, _ in rows]), column([b for _, b in rows])], len(rows)
-    )
+    distinct, first, inverse = distinct_labels([column([a for a, _ in rows]), column([b for _, b in rows])], len(rows))
     assert [distinct[number] for number in inverse] == plain
     assert len(set(distinct)) == len(distinct)
     assert first.tolist() == [plain.index(row) for row in distinct]
@@ -520,9 +489,7 @@ def test_write_errors(tmp_path: Path) -> None:
     manifest = read_manifest(saved(tmp_path, PETS))
     with pytest.raises(ManifestError, match=r"cannot write '\.xls'; use \.csv"):
         write_manifest(manifest, tmp_path / "pets.xls")
-    odd = build_manifest(
-        "odd", Path(), column(["a"]), None, {"split": column(["x"])}, Places("row", range(1, 2))
-    )
+    odd = build_manifest("odd", Path(), column(["a"]), None, {"split": column(["x"])}, Places("row", range(1, 2)))
     with pytest.raises(ManifestError, match="a level called 'split' cannot be written"):
         write_manifest(odd, tmp_path / "odd.csv")
 
@@ -565,9 +532,7 @@ def hub(tmp_path: Path) -> Iterator[_Dataset]:
             "coarse": [0, 1],
         }
     )
-    yield _Dataset(
-        table, {"img": object(), "fine": _ClassLabel("corgi", "husky"), "coarse": _ClassLabel("dog", "cat")}
-    )
+    yield _Dataset(table, {"img": object(), "fine": _ClassLabel("corgi", "husky"), "coarse": _ClassLabel("dog", "cat")})
 
 
 def test_from_dataset(hub: _Dataset, tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODULES = {
-    path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "linnet").rglob("*.py"))
-}
+MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "linnet").rglob("*.py"))}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 FILE_MEDIAN, FILE_MOST = 130, 500
@@ -61,10 +59,7 @@ def report(problems: list[str], remedy: str) -> None:
 
 
 def lengths() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    files = [
-        (len(path.read_text(encoding="utf-8").splitlines()), place(path, tree))
-        for path, tree in MODULES.items()
-    ]
+    files = [(len(path.read_text(encoding="utf-8").splitlines()), place(path, tree)) for path, tree in MODULES.items()]
     functions = [
         ((node.end_lineno or node.lineno) - node.lineno + 1, f"{place(path, node)} {node.name}")
         for path, tree in MODULES.items()
@@ -109,9 +104,7 @@ def test_module_names_what_is_public(path: Path) -> None:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.name.startswith("_")
     }
     listed = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and "__all__" in ast.unparse(node)
+        node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and "__all__" in ast.unparse(node)
     ]
     if len(tree.body) <= 1:
         return  # a docstring alone
@@ -150,9 +143,7 @@ def test_only_randomness_seeds() -> None:
 
 def writing(node: ast.AST, aside: bool = False) -> Iterator[ast.AST]:
     """Calls that write, outside of `with atomic_path(...)` and of functions that get the path as `aside`."""
-    if isinstance(node, ast.With) and any(
-        "atomic_path" in ast.unparse(item.context_expr) for item in node.items
-    ):
+    if isinstance(node, ast.With) and any("atomic_path" in ast.unparse(item.context_expr) for item in node.items):
         aside = True
     if isinstance(node, FUNCTIONS) and any(argument.arg == "aside" for argument in node.args.args):
         aside = True

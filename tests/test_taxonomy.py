@@ -48,16 +48,13 @@ def trees(draw: st.DrawFn) -> Taxonomy:
 def shuffled(tree: Taxonomy, seed: int) -> Taxonomy:
     """The same hierarchy with its classes listed in another order."""
     orders = [
-        random.Random(seed + level).sample(range(len(names)), len(names))
-        for level, names in enumerate(tree.classes)
+        random.Random(seed + level).sample(range(len(names)), len(names)) for level, names in enumerate(tree.classes)
     ]
     parents = [
         tuple(orders[level - 1].index(tree.parents[level][old]) for old in order) if level else ()
         for level, order in enumerate(orders)
     ]
-    classes = tuple(
-        tuple(names[old] for old in order) for names, order in zip(tree.classes, orders, strict=True)
-    )
+    classes = tuple(tuple(names[old] for old in order) for names, order in zip(tree.classes, orders, strict=True))
     return Taxonomy(tree.levels, classes, tuple(parents))
 
 
@@ -127,10 +124,7 @@ def test_place_implies_ancestors(tree: Taxonomy) -> None:
     for level, names in enumerate(tree.classes):
         for number, name in enumerate(names):
             labels = tuple(name if at == level else "" for at in range(len(tree.levels)))
-            expected = [
-                reference.ancestor(tree, level, number, at) if at <= level else -1
-                for at in range(len(labels))
-            ]
+            expected = [reference.ancestor(tree, level, number, at) if at <= level else -1 for at in range(len(labels))]
             assert tree.place([labels], str).tolist() == [expected]
 
 
@@ -168,9 +162,7 @@ def test_multi_hot_of_the_coarsest_level_is_all() -> None:
 
 
 def test_blanks_are_filled_from_other_rows() -> None:
-    tree = Taxonomy.from_columns(
-        ("a", "b", "c"), [("A", "", "x"), ("", "M", "x"), ("", "", "x"), (None, None, None)]
-    )
+    tree = Taxonomy.from_columns(("a", "b", "c"), [("A", "", "x"), ("", "M", "x"), ("", "", "x"), (None, None, None)])
     assert reference.paths(tree) == {("A",), ("A", "M"), ("A", "M", "x")}
 
 
@@ -178,13 +170,9 @@ def test_two_parents_names_both_rows() -> None:
     rows = [("dog", "husky"), ("cat", "siam"), ("toy", "husky"), ("toy", "husky")]
     with pytest.raises(TaxonomyError) as error:
         Taxonomy.from_columns(("coarse", "fine"), rows, source="photos")
-    assert "fine 'husky' is under coarse 'dog' (photos, row 1) and under 'toy' (photos, row 3)" in str(
-        error.value
-    )
+    assert "fine 'husky' is under coarse 'dog' (photos, row 1) and under 'toy' (photos, row 3)" in str(error.value)
     assert "rename them or set qualify=True" in str(error.value)
-    with pytest.raises(
-        TaxonomyError, match=r"b 'M' is under a 'A' \(rows, row 1\) and under 'B' \(rows, row 2\)"
-    ):
+    with pytest.raises(TaxonomyError, match=r"b 'M' is under a 'A' \(rows, row 1\) and under 'B' \(rows, row 2\)"):
         Taxonomy.from_columns(("a", "b", "c"), [("A", "", "x"), ("B", "M", ""), ("", "M", "x")])
 
 
@@ -197,9 +185,7 @@ def test_qualify_puts_the_parent_before_the_name() -> None:
         Taxonomy.from_columns(("coarse", "fine"), [*rows, ("", "other")], qualify=True)
     with pytest.raises(TaxonomyError, match=r"fine 'lynx' has no coarse \(rows, row 7\)"):
         Taxonomy.from_columns(("coarse", "fine"), [*rows, ("", "lynx")], qualify=True)
-    skipping = Taxonomy.from_columns(
-        ("coarse", "fine"), [*rows, ("", "lynx")], qualify=True, allow_skips=True
-    )
+    skipping = Taxonomy.from_columns(("coarse", "fine"), [*rows, ("", "lynx")], qualify=True, allow_skips=True)
     assert "lynx/lynx" in skipping.classes[1]
 
 
@@ -246,17 +232,13 @@ def test_table_errors_name_the_lines(tmp_path: Path) -> None:
     with pytest.raises(TaxonomyError) as error:
         Taxonomy.from_table(table)
     assert f"'husky' is under 'dog' ({table}, line 2) and under 'toy' ({table}, line 4)" in str(error.value)
-    with pytest.raises(
-        TaxonomyError, match=r"'husky' is under 'dog' \(row 1\) and without a parent \(row 2\)"
-    ):
+    with pytest.raises(TaxonomyError, match=r"'husky' is under 'dog' \(row 1\) and without a parent \(row 2\)"):
         Taxonomy.from_table([("husky", "dog"), ("husky", "")])
     with pytest.raises(TaxonomyError, match="row 1: the child is blank"):
         Taxonomy.from_table([("", "dog")])
     with pytest.raises(TaxonomyError) as cycle:
         Taxonomy.from_table([("z", "a"), ("a", "b"), ("b", "c"), ("c", "a")])
-    assert "'a' is under 'b' (row 2)\n  'b' is under 'c' (row 3)\n  'c' is under 'a' (row 4)" in str(
-        cycle.value
-    )
+    assert "'a' is under 'b' (row 2)\n  'b' is under 'c' (row 3)\n  'c' is under 'a' (row 4)" in str(cycle.value)
     with pytest.raises(TaxonomyError, match="circle"):
         Taxonomy.from_table([("Bobolink", "Bobolink")])
 

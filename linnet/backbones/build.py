@@ -126,9 +126,7 @@ def default_preprocessing(name: str) -> InputDefaults:
     if known is None:
         return InputDefaults(224, 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
     size = known.input_size[1]
-    interpolation: Literal["bilinear", "bicubic"] = (
-        "bicubic" if known.interpolation == "bicubic" else "bilinear"
-    )
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic" if known.interpolation == "bicubic" else "bilinear"
     resize = max(size, int(size / known.crop_pct))
     return InputDefaults(size, resize, _three(known.mean), _three(known.std), interpolation)
 

@@ -22,9 +22,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """relu(block(x) + shortcut(x))."""
@@ -50,9 +48,7 @@ class CifarResNet(Backbone):
             outputs = width * 2**level
             strides = [1 if level == 0 else 2] + [1] * (count - 1)
             stages.append(
-                nn.Sequential(
-                    *(BasicBlock(inputs if i == 0 else outputs, outputs, s) for i, s in enumerate(strides))
-                )
+                nn.Sequential(*(BasicBlock(inputs if i == 0 else outputs, outputs, s) for i, s in enumerate(strides)))
             )
             inputs = outputs
         self.stages = nn.Sequential(*stages)

@@ -70,18 +70,14 @@ class TimmBackbone(Backbone):
         elif self._channels_last and isinstance(features, Tensor):
             features = features.permute(0, 3, 1, 2)
         if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != self.dim:
-            raise RecipeError(
-                f"backbone {self.name!r} gives no single feature map; choose another timm model"
-            )
+            raise RecipeError(f"backbone {self.name!r} gives no single feature map; choose another timm model")
         return features
 
     def _on_grid(self, tokens: Tensor, aspect: float) -> Tensor:
         """Patch tokens (B, T, D) as a map (B, D, H', W') whose sides have the images' height / width."""
         down = max(1, round(math.sqrt(tokens.shape[1] * aspect)))
         if tokens.shape[1] % down:
-            raise RecipeError(
-                f"backbone {self.name!r}: its {tokens.shape[1]} tokens lie on no grid; choose another"
-            )
+            raise RecipeError(f"backbone {self.name!r}: its {tokens.shape[1]} tokens lie on no grid; choose another")
         batch, count, dim = tokens.shape
         return tokens.transpose(1, 2).reshape(batch, dim, down, count // down)
 
@@ -89,9 +85,7 @@ class TimmBackbone(Backbone):
 def _remove_heads(net: Any) -> None:
     """Drop what follows the feature map; a `conv_head` that widens the map to `num_features` stays."""
     for head in HEADS:
-        part_of_map = (
-            head == "conv_head" and getattr(net, "head_hidden_size", net.num_features) == net.num_features
-        )
+        part_of_map = head == "conv_head" and getattr(net, "head_hidden_size", net.num_features) == net.num_features
         if isinstance(getattr(net, head, None), nn.Module) and not part_of_map:
             setattr(net, head, nn.Identity())
 
@@ -106,9 +100,7 @@ def _create(name: str, pretrained: bool) -> Any:
             return timm.create_model(name, **options)
     except Exception as error:  # the hub client raises many kinds
         if not pretrained:
-            raise RecipeError(
-                f"backbone {name!r}: timm cannot build it without its head ({error})"
-            ) from error
+            raise RecipeError(f"backbone {name!r}: timm cannot build it without its head ({error})") from error
         raise RecipeError(
             f"backbone {name!r}: timm's weights cannot be fetched ({_first_line(error)}). Without a network, "
             "fetch the model's safetensors file elsewhere and give it as weights=FILE, or start from scratch"

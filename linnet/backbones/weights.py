@@ -16,9 +16,7 @@ __all__ = ["load_weights"]
 _SHOWN = 10
 
 
-def load_weights(
-    net: nn.Module, source: Path, ignored: Sequence[str], *, renamed: tuple[str, str] = ("", "")
-) -> str:
+def load_weights(net: nn.Module, source: Path, ignored: Sequence[str], *, renamed: tuple[str, str] = ("", "")) -> str:
     """Fill `net` with a file's tensors; names and shapes must agree one to one, but for classifiers.
 
     Args:
@@ -78,6 +76,4 @@ def _read(source: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"weights = {source}: not a safetensors file ({error}); other formats can run code "
             "when opened, so convert it first with safetensors.torch.save_file"
         ) from None
-    return {
-        name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()
-    }, metadata
+    return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}, metadata

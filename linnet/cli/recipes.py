@@ -27,9 +27,7 @@ def recipes(
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("recipe", "paper", "row", "epochs", "published fine recall@1"):
-        table.add_column(
-            heading, justify="right" if heading in {"epochs", "published fine recall@1"} else "left"
-        )
+        table.add_column(heading, justify="right" if heading in {"epochs", "published fine recall@1"} else "left")
     for each in list_recipes():
         recipe = load_recipe(each)
         figure = recipe.published.get("fine_recall@1")

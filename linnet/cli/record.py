@@ -29,13 +29,9 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[Result]
     first, recipe, seeds = runs[0], runs[0].recipe, [run.recipe.seed for run in runs]
     for run in runs[1:]:
         if run.recipe.change(seed=recipe.seed) != recipe:
-            raise RunError(
-                f"{run.folder} and {first.folder} differ in more than their seed; record each by itself"
-            )
+            raise RunError(f"{run.folder} and {first.folder} differ in more than their seed; record each by itself")
     if len(set(seeds)) < len(seeds):
-        raise RunError(
-            f"seeds {', '.join(map(str, seeds))}: a seed counts once; leave out the second run of it"
-        )
+        raise RunError(f"seeds {', '.join(map(str, seeds))}: a seed counts once; leave out the second run of it")
     said = [run.summary for run in runs]
     marks = [*dict.fromkeys(mark for each in found for mark in each.marks)]
     shared = {

@@ -59,9 +59,7 @@ def train(
         raise typer.Exit(130) from None
 
 
-def read_settings(
-    arguments: list[str], recipe: str | None, root: str | None, old: Path | None = None
-) -> Recipe:
+def read_settings(arguments: list[str], recipe: str | None, root: str | None, old: Path | None = None) -> Recipe:
     """The resolved recipe; a run that is resumed with nothing else said brings its own."""
     from linnet.recipes import Recipe, resolve
 

@@ -108,9 +108,7 @@ class _NumbersOnly(pickle.Unpickler):
         try:
             return _NUMPY_NAMES[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which no CIFAR-100 file needs"
-            ) from None
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-100 file needs") from None
 
 
 def _read(path: Path) -> dict[bytes, Any]:
@@ -119,13 +117,9 @@ def _read(path: Path) -> dict[bytes, Any]:
         with path.open("rb") as stream:
             content = _NumbersOnly(stream, encoding="bytes").load()
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(
-            f"{path}: refused as a CIFAR-100 file: {error}; delete it and fetch it from {URL}"
-        ) from None
+        raise DataError(f"{path}: refused as a CIFAR-100 file: {error}; delete it and fetch it from {URL}") from None
     if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: refused as a CIFAR-100 file: it holds a {type(content).__name__}, not a dictionary"
-        )
+        raise DataError(f"{path}: refused as a CIFAR-100 file: it holds a {type(content).__name__}, not a dictionary")
     return content
 
 

@@ -167,9 +167,7 @@ def write_folder(
     if record.is_file() and files.read_json(record) == settings:
         return folder / "manifest.csv"
     if folder.exists() and any(folder.iterdir()):
-        raise DataError(
-            f"{folder} already holds other files; name a new folder for the creatures, or remove that one"
-        )
+        raise DataError(f"{folder} already holds other files; name a new folder for the creatures, or remove that one")
     manifest = load(seed=seed, size=size, train_per_class=train_per_class, test_per_class=test_per_class)
     # Built beside its place and moved there whole: to sync each image would take longer than to draw it.
     with TemporaryDirectory(prefix=f".{folder.name}.", dir=files.make_folder(folder.parent)) as work:
@@ -194,7 +192,6 @@ def _write(manifest: Manifest, aside: Path) -> None:
     table = manifest.attributes
     lines = [",".join(("class", *table.columns))]
     lines += [
-        f"{name}," + ",".join(repr(float(v)) for v in row)
-        for name, row in zip(table.names, table.values, strict=True)
+        f"{name}," + ",".join(repr(float(v)) for v in row) for name, row in zip(table.names, table.values, strict=True)
     ]
     files.write_text(aside / "attributes.csv", "\n".join(lines) + "\n")

@@ -126,9 +126,7 @@ def _matrix(scale: float, angle: float, flip: bool) -> Points:
     return np.array([[mirror * c, mirror * s], [-s, c]])
 
 
-def _pose(
-    plan: Body, rng: np.random.Generator, canvas: int
-) -> tuple[tuple[Points, Points], list[list[float]]]:
+def _pose(plan: Body, rng: np.random.Generator, canvas: int) -> tuple[tuple[Points, Points], list[list[float]]]:
     """The transform (matrix (2, 2), offset (2,)) from body to canvas, and each part's corners there."""
     scale, angle, flip, x, y = rng.random(5)
     stretch = np.diag(1.0 + rng.uniform(-0.06, 0.06, 2))
@@ -140,9 +138,7 @@ def _pose(
     for part, swing in zip(plan.parts, swings, strict=True):
         points = part.points
         if part.swing:
-            points = (points - part.joint) @ _matrix(
-                1.0, radians(part.swing) * swing, flip=False
-            ) + part.joint
+            points = (points - part.joint) @ _matrix(1.0, radians(part.swing) * swing, flip=False) + part.joint
         corners.append((points @ matrix + offset).ravel().tolist())
     return (matrix, offset), corners
 

@@ -116,6 +116,4 @@ def unpack_members(archive: Path, wanted: Mapping[str, Path]) -> None:
     except KeyError as error:
         raise DataError(f"{archive}: {error.args[0]}; this is not the archive that was expected") from None
     except tarfile.TarError as error:
-        raise DataError(
-            f"{archive}: cannot be read as a tar archive ({error}); delete it and fetch it again"
-        ) from None
+        raise DataError(f"{archive}: cannot be read as a tar archive ({error}); delete it and fetch it again") from None

@@ -67,9 +67,9 @@ def load(
     test_per_class: int = 0,
 ) -> Manifest:
     """The images as a manifest with levels ("coarse", "fine"); `load_with_boxes` says more."""
-    return load_with_boxes(
-        root, seed=seed, size=size, train_per_class=train_per_class, test_per_class=test_per_class
-    )[0]
+    return load_with_boxes(root, seed=seed, size=size, train_per_class=train_per_class, test_per_class=test_per_class)[
+        0
+    ]
 
 
 def load_with_boxes(
@@ -101,15 +101,8 @@ def load_with_boxes(
             "allowed are size >= 16, train_per_class >= 1, test_per_class >= 0"
         )
     fine_count = BIG * SMALL_PER_BIG
-    splits = (
-        {"train": train_per_class, "test": test_per_class} if test_per_class else {"train": train_per_class}
-    )
-    keys = [
-        (split, fine, n)
-        for split, count in splits.items()
-        for fine in range(fine_count)
-        for n in range(count)
-    ]
+    splits = {"train": train_per_class, "test": test_per_class} if test_per_class else {"train": train_per_class}
+    keys = [(split, fine, n) for split, count in splits.items() for fine in range(fine_count) for n in range(count)]
     big_pool, small_pool = (
         _pool(seed, "big", BIG, size, BIG_SIDE),
         _pool(seed, "small", fine_count, size, SMALL_SIDE),
@@ -144,17 +137,13 @@ def _taxonomy() -> Taxonomy:
     fine = range(BIG * SMALL_PER_BIG)
     coarse_names = tuple(f"big_{number:02d}" for number in range(BIG))
     parents = tuple(number // SMALL_PER_BIG for number in fine)
-    return Taxonomy(
-        ("coarse", "fine"), (coarse_names, tuple(_fine_name(number) for number in fine)), ((), parents)
-    )
+    return Taxonomy(("coarse", "fine"), (coarse_names, tuple(_fine_name(number) for number in fine)), ((), parents))
 
 
 def _pool(seed: int, kind: str, count: int, size: int, side: float) -> NDArray[np.uint8]:
     """Patches of CELLS x CELLS random colours, uint8 (count, S, S, 3); none is near the blank's white."""
     pixels = max(CELLS, round(size * side / CELLS) * CELLS)
-    colours = generator(seed, f"patches pool {kind}").integers(
-        0, 216, (count, CELLS, CELLS, 3), dtype=np.uint8
-    )
+    colours = generator(seed, f"patches pool {kind}").integers(0, 216, (count, CELLS, CELLS, 3), dtype=np.uint8)
     each = pixels // CELLS
     return colours.repeat(each, axis=1).repeat(each, axis=2)
 

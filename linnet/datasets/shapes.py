@@ -105,9 +105,7 @@ def _fish() -> Body:
 def _spindle(nose: float, height: float) -> list[Pair]:
     """A fish's outline: round at the nose (right), drawn out to the tail (left)."""
     turn = [2 * pi * i / 26 for i in range(26)]
-    return [
-        (nose * cos(t) * 0.84 + 0.12, height * sin(t) * (0.62 + 0.38 * (1 + cos(t)) ** 0.5)) for t in turn
-    ]
+    return [(nose * cos(t) * 0.84 + 0.12, height * sin(t) * (0.62 + 0.38 * (1 + cos(t)) ** 0.5)) for t in turn]
 
 
 def _fox() -> Body:
@@ -133,9 +131,7 @@ def _fox() -> Body:
 
 
 def _turtle() -> Body:
-    dome = _polygon(
-        *[(0.72 * cos(pi + pi * i / 16) - 0.1, 0.30 + 0.92 * sin(pi + pi * i / 16)) for i in range(17)]
-    )
+    dome = _polygon(*[(0.72 * cos(pi + pi * i / 16) - 0.1, 0.30 + 0.92 * sin(pi + pi * i / 16)) for i in range(17)])
     parts = (
         Part(_polygon((-0.72, 0.20), (-1.04, 0.44), (-0.70, 0.44)), "tint", (-0.7, 0.3), 14),
         Part(ellipse(-0.50, 0.50, 0.17, 0.30, 12), "tint", (-0.5, 0.3), 16),
@@ -165,9 +161,7 @@ def _beetle() -> Body:
         for side in (-1, 1)
         for x, dx in ((0.36, 0.24), (0.0, -0.06), (-0.36, -0.24))
     ]
-    feelers = [
-        Part(_limb((0.80, 0.08 * side), (1.08, 0.36 * side), 0.07), "leg", (0.8, 0), 14) for side in (-1, 1)
-    ]
+    feelers = [Part(_limb((0.80, 0.08 * side), (1.08, 0.36 * side), 0.07), "leg", (0.8, 0), 14) for side in (-1, 1)]
     parts = (
         *legs,
         *feelers,
@@ -181,25 +175,16 @@ def _beetle() -> Body:
 
 
 def _butterfly() -> Body:
-    wings = [
-        Part(ellipse(0.40 * side, 0.36, 0.36, 0.42, -28 * side), "shade", (0, 0.1), 8) for side in (-1, 1)
-    ]
-    wings += [
-        Part(ellipse(0.52 * side, -0.34, 0.54, 0.40, -36 * side), "body", (0, 0), 8) for side in (-1, 1)
-    ]
-    feelers = [
-        Part(_limb((0.03 * side, -0.50), (0.24 * side, -0.94), 0.07), "leg", (0, -0.5), 10)
-        for side in (-1, 1)
-    ]
+    wings = [Part(ellipse(0.40 * side, 0.36, 0.36, 0.42, -28 * side), "shade", (0, 0.1), 8) for side in (-1, 1)]
+    wings += [Part(ellipse(0.52 * side, -0.34, 0.54, 0.40, -36 * side), "body", (0, 0), 8) for side in (-1, 1)]
+    feelers = [Part(_limb((0.03 * side, -0.50), (0.24 * side, -0.94), 0.07), "leg", (0, -0.5), 10) for side in (-1, 1)]
     parts = (
         *wings,
         *feelers,
         Part(ellipse(0.0, 0.06, 0.10, 0.60), "leg"),
         Part(ellipse(0.0, -0.48, 0.13, 0.13, corners=12), "leg"),
     )
-    return Body(
-        parts, front=((-0.56, -0.36), (0.56, -0.36)), rear=((-0.42, 0.36), (0.42, 0.36)), mark_scale=0.9
-    )
+    return Body(parts, front=((-0.56, -0.36), (0.56, -0.36)), rear=((-0.42, 0.36), (0.42, 0.36)), mark_scale=0.9)
 
 
 _BODIES = {

@@ -27,9 +27,7 @@ def attention_maps(features: Tensor, size: tuple[int, int] | None = None) -> Ten
         ValueError: not four dimensions, or a feature is not finite (names the first such image of the batch).
     """
     if features.ndim != 4 or 0 in features.shape[1:]:
-        raise ValueError(
-            f"features have shape {tuple(features.shape)}; need (B, D, H, W), none of D, H, W zero"
-        )
+        raise ValueError(f"features have shape {tuple(features.shape)}; need (B, D, H, W), none of D, H, W zero")
     rows = features.detach().float()
     bad = (~rows.isfinite()).flatten(1).any(1).nonzero()
     if len(bad):

@@ -59,9 +59,7 @@ def check_images(
     with ThreadPoolExecutor(8) as pool:
         stamps = list(pool.map(_stamp, paths))
     known = _read_cache(cache)
-    places = [
-        place for place, stamp in enumerate(stamps) if stamp is None or known.get(paths[place]) != stamp
-    ]
+    places = [place for place, stamp in enumerate(stamps) if stamp is None or known.get(paths[place]) != stamp]
     reasons = in_threads(lambda place: _reason(paths[place]), places, workers or _cores())
     broken: list[Broken] = []
     with _bar(len(places), progress) as step:
@@ -113,9 +111,7 @@ def _read_cache(folder: Path | None) -> dict[str, Stamp]:
     if folder is None or not (Path(folder) / CACHE_NAME).is_file():
         return {}
     try:
-        columns = pq.read_table(
-            Path(folder) / CACHE_NAME, columns=["path", "bytes", "changed_ns"]
-        ).to_pydict()
+        columns = pq.read_table(Path(folder) / CACHE_NAME, columns=["path", "bytes", "changed_ns"]).to_pydict()
     except (OSError, pa.ArrowException):
         return {}
     return dict(zip(columns["path"], zip(columns["bytes"], columns["changed_ns"], strict=True), strict=True))

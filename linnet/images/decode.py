@@ -159,9 +159,7 @@ def centre_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image
     width, height = image.size
     short, size = preprocessing.short_side, preprocessing.size
     if min(width, height) != short:
-        wide = (
-            (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
-        )
+        wide = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
         image = image.resize(wide, _FILTERS[preprocessing.interpolation])
     if image.size == (size, size):
         return image

@@ -111,9 +111,7 @@ class _Plan(Sampler[Request]):
 class FileRoad:
     """Decoded batches of files, by `workers` processes that live until `close` (0: by this process)."""
 
-    def __init__(
-        self, decoder: Decoder, manifest: Manifest, rows: NDArray[np.int64], workers: int, pin: bool
-    ) -> None:
+    def __init__(self, decoder: Decoder, manifest: Manifest, rows: NDArray[np.int64], workers: int, pin: bool) -> None:
         """Start nothing yet; `pin` asks for page-locked memory, for copies to a GPU that do not wait."""
         self._decoder, self._manifest, self._rows = decoder, manifest, rows
         self._workers, self._pin = workers, pin

@@ -125,9 +125,7 @@ class ImageSource:
         """N, the number of rows."""
         return len(self.rows)
 
-    def epoch(
-        self, epoch: int, order: NDArray[np.int64], batch_size: int, *, start_step: int = 0
-    ) -> Iterator[Batch]:
+    def epoch(self, epoch: int, order: NDArray[np.int64], batch_size: int, *, start_step: int = 0) -> Iterator[Batch]:
         """Augmented batches of one epoch, the last one as short as `order` leaves it.
 
         Args:
@@ -157,9 +155,7 @@ class ImageSource:
         if self._files is not None:
             self._files.close()
 
-    def _batches(
-        self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None
-    ) -> Iterator[Batch]:
+    def _batches(self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None) -> Iterator[Batch]:
         if moves is None:
             centre = torch.full((len(order),), self._padding, device=self.device)
             moves = Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
@@ -193,9 +189,7 @@ class ImageSource:
             yield flip(cut, moves.flip[part])
             start = part.stop
 
-    def _cut_stored(
-        self, images: Tensor, order: NDArray[np.int64], index: Tensor, epoch: int, moves: Moves
-    ) -> Tensor:
+    def _cut_stored(self, images: Tensor, order: NDArray[np.int64], index: Tensor, epoch: int, moves: Moves) -> Tensor:
         """Views (B, 3, size, size) from the memory road's store: float32 for resized crops, else uint8."""
         if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
             return windows(images, index, moves.top, moves.left, self._size)

@@ -96,9 +96,7 @@ def load_pixels(
             return Broken(row, str(error))
         return None
 
-    raise_broken(
-        manifest, [found for found in in_threads(load, range(len(rows)), workers) if found], len(rows)
-    )
+    raise_broken(manifest, [found for found in in_threads(load, range(len(rows)), workers) if found], len(rows))
     return pixels
 
 

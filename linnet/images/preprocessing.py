@@ -102,13 +102,9 @@ class Augmentation:
         if self.padding < 0:
             raise RecipeError(f"padding = {self.padding}: give 0 or more pixels")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise RecipeError(
-                f"scale = {self.scale}: give two shares of the area, 0 < least <= greatest <= 1"
-            )
+            raise RecipeError(f"scale = {self.scale}: give two shares of the area, 0 < least <= greatest <= 1")
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise RecipeError(
-                f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest"
-            )
+            raise RecipeError(f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON types."""
@@ -126,9 +122,7 @@ class Augmentation:
 
 def _check_choice(setting: str, given: str, allowed: tuple[str, ...]) -> None:
     if given not in allowed:
-        raise RecipeError(
-            f"{setting} = {given!r}: choose one of {', '.join(allowed)}{nearest(given, allowed)}"
-        )
+        raise RecipeError(f"{setting} = {given!r}: choose one of {', '.join(allowed)}{nearest(given, allowed)}")
 
 
 def _known(content: Mapping[str, Any], kind: type[Preprocessing] | type[Augmentation]) -> dict[str, Any]:

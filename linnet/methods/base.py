@@ -123,9 +123,7 @@ class HeadOptions(Options):
     """Settings of a method whose heads are all plain or all cosine."""
 
     cosine: bool = Field(False, description="normalise embedding and weights before the product")
-    temperature: float = Field(
-        0.1, gt=0, description="what cosine logits are divided by; unused without cosine"
-    )
+    temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
 
     @property
     def head_temperature(self) -> float | None:

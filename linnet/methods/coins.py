@@ -98,8 +98,7 @@ class Coins(Method):
         if options.scope == "all":
             groups = torch.zeros_like(groups)
         coarse, instance = (
-            options.temperature if options.cosine in heads else None
-            for heads in (("both",), ("both", "instance"))
+            options.temperature if options.cosine in heads else None for heads in (("both",), ("both", "instance"))
         )
         self.coarse_head = LinearHead(backbone.dim, task.coarse_classes, coarse)
         self.instance_head = InstanceHead(groups, backbone.dim, instance)

@@ -62,6 +62,4 @@ class Fine(Method):
         """Embedding, fine logits, and coarse log-probabilities (the sum of the children's probabilities)."""
         embedding = self.backbone(images)
         fine = self.fine_head(embedding)
-        return Prediction(
-            embedding, coarse_log_probabilities(torch.log_softmax(fine, 1), self.membership), fine
-        )
+        return Prediction(embedding, coarse_log_probabilities(torch.log_softmax(fine, 1), self.membership), fine)

@@ -21,9 +21,7 @@ def top_k_chance(classes: int, ks: Sequence[int] = (1, 5)) -> dict[int, float]:
         ValueError: no class, or a k below 1.
     """
     if classes < 1 or not ks or min(ks) < 1:
-        raise ValueError(
-            f"{classes} classes, ks {tuple(ks)}; need at least one class, and every k at least 1"
-        )
+        raise ValueError(f"{classes} classes, ks {tuple(ks)}; need at least one class, and every k at least 1")
     return {int(k): 100.0 * min(k, classes) / classes for k in ks}
 
 
@@ -88,9 +86,7 @@ def _sides(
         pool_group = np.zeros_like(pool) if gallery_within is None else np.asarray(gallery_within, np.int64)
     for one, other in ((label, group), (pool, pool_group)):
         if one.ndim != 1 or one.shape != other.shape:
-            raise ValueError(
-                f"labels {one.shape} with within {other.shape}: need one number an image for both"
-            )
+            raise ValueError(f"labels {one.shape} with within {other.shape}: need one number an image for both")
     return label, group, pool, pool_group
 
 

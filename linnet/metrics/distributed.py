@@ -29,9 +29,7 @@ def gather_rows(rows: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     """
     for tensor in tensors:
         if tensor.shape[:1] != rows.shape:
-            raise ValueError(
-                f"{tuple(tensor.shape)} does not have one entry for each of the {len(rows)} rows"
-            )
+            raise ValueError(f"{tuple(tensor.shape)} does not have one entry for each of the {len(rows)} rows")
     if dist.is_available() and dist.is_initialized():
         rows, *shares = (_gather(tensor) for tensor in (rows, *tensors))
     else:

@@ -65,9 +65,7 @@ def integer_rows(given: Array, rows: Tensor, name: str) -> Tensor:
     """
     values = _tensor(given).to(rows.device)
     if values.shape != rows.shape[:1] or values.is_floating_point():
-        raise ValueError(
-            f"{name}: {values.dtype} of shape {tuple(values.shape)}; need integers ({len(rows)},)"
-        )
+        raise ValueError(f"{name}: {values.dtype} of shape {tuple(values.shape)}; need integers ({len(rows)},)")
     return values.long()
 
 
@@ -107,15 +105,11 @@ def best_positive_ranks(
         ValueError: a tile of no rows, or of another dtype.
     """
     if chunk < 1 or dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"chunk is {chunk}, dtype {dtype}; need at least 1, and torch.float32 or torch.float64"
-        )
+        raise ValueError(f"chunk is {chunk}, dtype {dtype}; need at least 1, and torch.float32 or torch.float64")
     best, ties = _best_positives(query, label, pool, pool_label, alone, chunk)
     unscored = best.isinf()
     threshold = best.masked_fill(unscored, math.inf)
-    counts = torch.zeros_like(
-        label
-    )  # of all that reach the threshold; positives and the query come off below
+    counts = torch.zeros_like(label)  # of all that reach the threshold; positives and the query come off below
     for rows in _slices(len(query), chunk):
         for columns in _slices(len(pool), chunk, rows.start if alone else 0):
             tile = _products(query[rows], pool[columns], dtype)

@@ -69,9 +69,7 @@ def reidentification(views: Tensor, plain: Tensor, coarse: Tensor) -> float:
     if len(views) != len(plain):
         raise ValueError(f"{len(views)} views of {len(plain)} images; need one view of each image")
     rows = torch.arange(len(views))
-    found = recall_at_k(
-        views, rows, (1,), gallery=plain, gallery_labels=rows, within=coarse, gallery_within=coarse
-    )
+    found = recall_at_k(views, rows, (1,), gallery=plain, gallery_labels=rows, within=coarse, gallery_within=coarse)
     return found[1]
 
 

@@ -35,9 +35,7 @@ class Recipe(BaseModel):
 
     # Data
     data: str = Field(default="", description="a known data set, a manifest file, or a folder of images")
-    root: str | None = Field(
-        default=None, description="folder that holds the data set, or that image paths start from"
-    )
+    root: str | None = Field(default=None, description="folder that holds the data set, or that image paths start from")
     coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
     fine: str | None = Field(default=None, description="level to find; none = the finest")
     classes: _Names | None = Field(default=None, description="keep only these coarse classes; none = all")
@@ -55,9 +53,7 @@ class Recipe(BaseModel):
     mean: _Colour | None = Field(
         default=None, description="per-channel mean of pixels in 0..1; none = the backbone's own"
     )
-    std: _Colour | None = Field(
-        default=None, description="per-channel standard deviation; none = the backbone's own"
-    )
+    std: _Colour | None = Field(default=None, description="per-channel standard deviation; none = the backbone's own")
     augment: Literal["none", "crop", "resized-crop"] = Field(
         default="resized-crop", description="how training crops vary"
     )
@@ -65,19 +61,13 @@ class Recipe(BaseModel):
     flip: bool = Field(default=True, description="mirror training images left-right at random")
 
     # Net and method
-    backbone: str = Field(
-        default="resnet18", description="a timm name, or one of Linnet's own, such as cifar-resnet18"
-    )
+    backbone: str = Field(default="resnet18", description="a timm name, or one of Linnet's own, such as cifar-resnet18")
     width: int | None = Field(
         default=None, ge=1, description="channels of the first stage where the backbone has a choice"
     )
     weights: str | None = Field(default=None, description="file of start weights (safetensors)")
-    pretrained: bool = Field(
-        default=False, description="start from timm's published weights (needs a network once)"
-    )
-    method: str = Field(
-        default="coins", description="the system that learns; `linnet recipes` shows them at work"
-    )
+    pretrained: bool = Field(default=False, description="start from timm's published weights (needs a network once)")
+    method: str = Field(default="coins", description="the system that learns; `linnet recipes` shows them at work")
     options: dict[str, Any] = Field(default={}, description="the method's own settings, such as lambda")
 
     # Optimisation
@@ -92,23 +82,17 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "step", "cosine", "plateau"] = Field(
         default="cosine", description="course of the learning rate"
     )
-    milestones: _Counts = Field(
-        default=(), description="epochs after which schedule = 'step' multiplies lr by factor"
-    )
+    milestones: _Counts = Field(default=(), description="epochs after which schedule = 'step' multiplies lr by factor")
     factor: float = Field(default=0.2, gt=0, le=1, description="what 'step' and 'plateau' multiply lr by")
     warmup: float = Field(default=0.0, ge=0, description="epochs of linear rise at the start")
 
     # Machine
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="arithmetic of the net"
-    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="arithmetic of the net")
     channels_last: bool = Field(default=True, description="memory layout of images and weights")
     compile: bool = Field(default=False, description="compile the net (torch.compile)")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none = torch's choice")
-    workers: int | None = Field(
-        default=None, ge=0, description="processes that decode images; none = by the machine"
-    )
+    workers: int | None = Field(default=None, ge=0, description="processes that decode images; none = by the machine")
     road: Literal["auto", "memory", "files"] = Field(
         default="auto", description="keep images in memory, or read files each epoch"
     )
@@ -119,9 +103,7 @@ class Recipe(BaseModel):
         default="validation",
         description="split that picks the best epoch; 'test' is for replication and marks the figures",
     )
-    select_by: str | None = Field(
-        default=None, description="metric that picks the best epoch; none = the method's own"
-    )
+    select_by: str | None = Field(default=None, description="metric that picks the best epoch; none = the method's own")
     fine_selection: bool = Field(
         default=False, description="let fine validation labels pick the epoch; marks the figures"
     )
@@ -129,16 +111,12 @@ class Recipe(BaseModel):
     recall_at: _Counts = Field(default=(1, 2, 4, 8), description="the k of recall@k", min_length=1)
 
     # Provenance
-    paper: str = Field(
-        default="linnet", description="'001' and so on for a paper's row, 'linnet' for our own"
-    )
+    paper: str = Field(default="linnet", description="'001' and so on for a paper's row, 'linnet' for our own")
     table: str = Field(default="", description="table of the paper that holds the figures")
     row: str = Field(default="", description="method and variant, as results name them")
     dataset: str = Field(default="", description="data set, as results name it")
     protocol: str = Field(default="", description="what is trained on, and what is measured how")
-    scale: Literal["full", "cpu", ""] = Field(
-        default="", description="the paper's size, or cut to what a CPU can do"
-    )
+    scale: Literal["full", "cpu", ""] = Field(default="", description="the paper's size, or cut to what a CPU can do")
     published: dict[str, float] = Field(default={}, description="the paper's figures by metric name, percent")
     note: str = Field(default="", description="what else a reader must know")
 

@@ -16,9 +16,7 @@ from linnet.recipes.shelf import load_recipe
 
 __all__ = ["check_options", "method_options", "parse_overrides", "resolve"]
 
-_SHORT_NUMBER = re.compile(
-    r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?"
-)  # .5 and 5. are no TOML, but are typed all the same
+_SHORT_NUMBER = re.compile(r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?")  # .5 and 5. are no TOML, but are typed all the same
 
 
 def method_options(method: str) -> type[BaseModel]:
@@ -47,9 +45,7 @@ def check_options(recipe: Recipe, where: str = "recipe") -> Recipe:
     return recipe.model_copy(update={"options": options.model_dump(by_alias=True)})
 
 
-def resolve(
-    name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), **fixed: Any
-) -> Recipe:
+def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), **fixed: Any) -> Recipe:
     """A recipe by name (none = the defaults) with settings changed, complete and checked.
 
     `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values, as `fixed` is. A change of

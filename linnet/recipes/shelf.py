@@ -44,13 +44,9 @@ def load_recipe(name: str) -> Recipe:
     names = list_recipes()
     if name not in names:
         near = nearest(name, names) or f"; there are {', '.join(names)}"
-        raise RecipeError(
-            f"no recipe {name!r}{near} (`linnet recipes` shows them all; a file's name ends in .toml)"
-        )
+        raise RecipeError(f"no recipe {name!r}{near} (`linnet recipes` shows them all; a file's name ends in .toml)")
     folder, file = name.split("/")
-    return from_toml(
-        (files("linnet.recipes") / folder / f"{file}.toml").read_text(encoding="utf-8"), f"recipe {name}"
-    )
+    return from_toml((files("linnet.recipes") / folder / f"{file}.toml").read_text(encoding="utf-8"), f"recipe {name}")
 
 
 def from_toml(text: str, where: str = "recipe") -> Recipe:

@@ -45,9 +45,7 @@ def attention_figure(
         ValueError: no image or no map, or a map does not fit the images or leaves 0..1.
     """
     if images.ndim != 4 or images.shape[-1] != 3 or not len(images) or not maps:
-        raise ValueError(
-            f"images {images.shape} and {len(maps)} maps; need (n, H, W, 3) and at least one of both"
-        )
+        raise ValueError(f"images {images.shape} and {len(maps)} maps; need (n, H, W, 3) and at least one of both")
     for name, one in maps.items():
         if one.shape != images.shape[:3] or not (one.min() >= 0 and one.max() <= 1):
             raise ValueError(f"map {name!r}, {one.shape}: need {images.shape[:3]} in 0..1, finite")

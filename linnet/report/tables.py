@@ -146,9 +146,7 @@ def _cell(result: Result | None) -> str:
 
 
 def _floor(group: Sequence[Result], metric: str) -> str:
-    floors = sorted(
-        {f"{each.floor:.2f}" for each in group if each.metric == metric and each.floor is not None}
-    )
+    floors = sorted({f"{each.floor:.2f}" for each in group if each.metric == metric and each.floor is not None})
     return " / ".join(floors)
 
 

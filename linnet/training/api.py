@@ -136,13 +136,9 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: P
     if not resume:
         raise RunError(f"{out} already holds a run; add --resume to go on with it, or give another --out")
     old = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json").model_dump()
-    differing = [
-        name for name, value in recipe.model_dump().items() if name not in _FREE and old[name] != value
-    ]
+    differing = [name for name, value in recipe.model_dump().items() if name not in _FREE and old[name] != value]
     if differing:
-        told = "; ".join(
-            f"{name}: {old[name]!r} then, {recipe.model_dump()[name]!r} now" for name in differing
-        )
+        told = "; ".join(f"{name}: {old[name]!r} then, {recipe.model_dump()[name]!r} now" for name in differing)
         raise RunError(
             f"{out} holds a run with other settings ({told}); resume with the old ones, or give another --out"
         )
@@ -152,9 +148,7 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: P
     now = {"processes": place.world, "precision": place.precision, **environment(place.device)}
     changed = [name for name, value in now.items() if before.get(name) != value]
     if changed:
-        _logger.warning(
-            "resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed)
-        )
+        _logger.warning("resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed))
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing:
@@ -217,7 +211,7 @@ def _figures(
 
 
 def _selects(recipe: Recipe, method: Method) -> str | None:
-    """The metric that picks the epoch; one of fine labels only when the recipe says so, or the method learns from them."""
+    """The metric that picks the epoch; a fine one only where the recipe says so, or the method learns from fine labels."""
     if recipe.select_on == "last":
         return None
     chosen = recipe.select_by or method.selects

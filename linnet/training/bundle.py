@@ -66,14 +66,10 @@ def open_bundle(folder: Path | str) -> Bundle:
     folder = Path(folder)
     card = files.read_json(folder / "bundle.json")
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise RunError(
-            f"{folder}/bundle.json: format {card.get('format')!r}, this Linnet opens format {FORMAT}"
-        )
+        raise RunError(f"{folder}/bundle.json: format {card.get('format')!r}, this Linnet opens format {FORMAT}")
     weights = folder / "weights.safetensors"
     if not weights.exists() or files.digest(weights) != card["weights_sha256"]:
-        raise RunError(
-            f"{weights}: missing or changed since it was written (checksums differ); copy the bundle again"
-        )
+        raise RunError(f"{weights}: missing or changed since it was written (checksums differ); copy the bundle again")
     taxonomy = Taxonomy.from_json(card["taxonomy"])
     coarse, fine = card["coarse"], card["fine"]
     task = Task(torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine)
@@ -83,7 +79,5 @@ def open_bundle(folder: Path | str) -> Bundle:
     absent, strange = method.load_state_dict(load_file(weights), strict=False)
     absent = [name for name in absent if not name.startswith(method.training_only or ("\0",))]
     if absent or strange:
-        raise RunError(
-            f"{weights}: does not fit {card['method']!r} (missing {absent[:3]}, unknown {strange[:3]})"
-        )
+        raise RunError(f"{weights}: does not fit {card['method']!r} (missing {absent[:3]}, unknown {strange[:3]})")
     return Bundle(method.eval(), taxonomy, coarse, fine, Preprocessing.from_json(card["preprocessing"]), card)

@@ -144,10 +144,7 @@ def restrict(manifest: Manifest, level: int, names: tuple[str, ...]) -> Manifest
         classes=tuple(tuple(c[i] for i in k) for c, k in zip(old.classes, kept, strict=True)),
         parents=(
             (),
-            *(
-                tuple(int(number[deep - 1][old.parents[deep][i]]) for i in kept[deep])
-                for deep in range(1, len(kept))
-            ),
+            *(tuple(int(number[deep - 1][old.parents[deep][i]]) for i in kept[deep]) for deep in range(1, len(kept))),
         ),
     )
     part = manifest.select(np.flatnonzero(np.isin(manifest.targets[:, level], kept[level])))

@@ -59,9 +59,7 @@ def _role(data: TrainingData, level: int) -> str:
     return "coarse" if level == data.coarse else data.manifest.taxonomy.levels[level]
 
 
-def measure(
-    data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]
-) -> dict[str, float]:
+def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]) -> dict[str, float]:
     """All figures that the labels of `rows` allow, in percent except `effective_rank`.
 
     `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k` (and

@@ -152,14 +152,10 @@ class Loop:
             self._check(values, parameters, batch, list(terms))
             self.scaler.step(optimizer)
             self.scaler.update()
-            for name, value in zip(
-                terms, values.double() * (len(batch.index) * self.place.world), strict=True
-            ):
+            for name, value in zip(terms, values.double() * (len(batch.index) * self.place.world), strict=True):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
 
-    def _check(
-        self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]
-    ) -> None:
+    def _check(self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]) -> None:
         """Stop before the step when the loss or a gradient is not finite; fp16 gradients the scaler skips itself."""
         sound = values.sum()
         if not self.scaler.is_enabled():

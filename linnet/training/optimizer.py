@@ -14,9 +14,7 @@ __all__ = ["build_optimizer", "load_optimizer_state", "optimizer_state", "set_le
 
 def build_optimizer(stage: Stage, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over a stage's groups; each group remembers its `lr_scale`."""
-    groups = [
-        {"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters
-    ]
+    groups = [{"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters]
     if recipe.optimizer == "adamw":
         return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     return SGD(

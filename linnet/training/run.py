@@ -63,9 +63,7 @@ class Run:
         if not (folder / "recipe.json").exists():
             raise RunError(f"{folder}: no run folder (recipe.json is not there)")
         if not (folder / "bundle" / "bundle.json").exists():
-            raise RunError(
-                f"{folder}: training has not finished; go on with: linnet train --resume --out {folder}"
-            )
+            raise RunError(f"{folder}: training has not finished; go on with: linnet train --resume --out {folder}")
         return cls(folder, Recipe.read(files.read_json(folder / "recipe.json"), f"{folder}/recipe.json"))
 
     @cached_property

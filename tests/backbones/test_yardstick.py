@@ -32,9 +32,7 @@ def test_mobilenet_finds_birds_as_well_as_its_weights_promise(data_folder: Path)
     embeddings = []
     with torch.inference_mode():
         for start in range(0, len(test), 64):
-            images = load_images(
-                [birds / "images" / names[key] for key in test[start : start + 64]], preprocessing
-            )
+            images = load_images([birds / "images" / names[key] for key in test[start : start + 64]], preprocessing)
             embeddings.append(functional.normalize(backbone(images)))
     unit = torch.cat(embeddings)
     similar = (unit @ unit.T).fill_diagonal_(-2)

@@ -15,9 +15,7 @@ from linnet.datasets.creatures import write_folder
 from tests.training.tiny import SETTINGS
 
 FEW = [
-    f"{key}={json.dumps(value)}"
-    for key, value in {**SETTINGS, "epochs": 1}.items()
-    if key not in {"data", "method"}
+    f"{key}={json.dumps(value)}" for key, value in {**SETTINGS, "epochs": 1}.items() if key not in {"data", "method"}
 ]
 
 

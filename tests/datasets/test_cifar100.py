@@ -111,9 +111,7 @@ class Attack:
         return self.call
 
 
-@pytest.mark.parametrize(
-    "attack", [Attack(print, "ran"), Attack(exec, "1/0"), Attack(Path.touch, Path("ran"))]
-)
+@pytest.mark.parametrize("attack", [Attack(print, "ran"), Attack(exec, "1/0"), Attack(Path.touch, Path("ran"))])
 def test_a_malicious_pickle_is_refused(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,9 +146,7 @@ def test_labels_in_two_coarse_classes_are_refused(root: Path, monkeypatch: pytes
 class Server(BaseHTTPRequestHandler):
     """Serves one archive; may break the first answer off, and may honour ranges."""
 
-    def __init__(
-        self, content: bytes, asked: list[str | None], *args: Any, breaks: bool, ranges: bool
-    ) -> None:
+    def __init__(self, content: bytes, asked: list[str | None], *args: Any, breaks: bool, ranges: bool) -> None:
         self.content, self.asked, self.breaks, self.ranges = content, asked, breaks, ranges
         super().__init__(*args)
 
@@ -171,9 +167,7 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-def serve(
-    content: bytes, *, breaks: bool = False, ranges: bool = True
-) -> tuple[ThreadingHTTPServer, list[str | None]]:
+def serve(content: bytes, *, breaks: bool = False, ranges: bool = True) -> tuple[ThreadingHTTPServer, list[str | None]]:
     asked: list[str | None] = []
     handler = partial(Server, content, asked, breaks=breaks, ranges=ranges)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -194,9 +188,7 @@ def archive_of(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize(("breaks", "ranges"), [(False, True), (True, True), (True, False)])
-def test_download(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: bool, ranges: bool
-) -> None:
+def test_download(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: bool, ranges: bool) -> None:
     content = archive_of(root / cifar100.FOLDER)
     server, asked = serve(content, breaks=breaks, ranges=ranges)
     target = tmp_path / "there" / "deep"
@@ -270,6 +262,4 @@ def test_the_official_files(data_folder: Path) -> None:
     pixels = manifest.pixels
     assert pixels is not None and pixels.shape == (60_000, 32, 32, 3) and pixels.dtype == np.uint8
     means = pixels[manifest.rows("train")].mean(axis=(0, 1, 2)) / 255
-    np.testing.assert_allclose(
-        means, [0.5071, 0.4865, 0.4409], atol=1e-4
-    )  # the figures everyone normalises by
+    np.testing.assert_allclose(means, [0.5071, 0.4865, 0.4409], atol=1e-4)  # the figures everyone normalises by

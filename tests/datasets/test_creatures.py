@@ -72,10 +72,7 @@ def test_siblings_differ_by_their_mark_alone() -> None:
 def test_the_mark_is_there_and_is_small() -> None:
     """Two marks on the same creature change some pixels where the mark is, and nothing else."""
     for body in ("beetle", "bird", "butterfly", "fish", "fox", "turtle"):
-        pair = [
-            drawing.draw_creature(body, mark, "dark", "front", generator(1, body), 48)
-            for mark in ("dot", "ring")
-        ]
+        pair = [drawing.draw_creature(body, mark, "dark", "front", generator(1, body), 48) for mark in ("dot", "ring")]
         changed = (pair[0] != pair[1]).any(axis=2)
         assert 4 <= changed.sum() < 0.06 * changed.size
 
@@ -105,9 +102,7 @@ def inside(points: NDArray[np.float64], polygon: NDArray[np.float64]) -> NDArray
 
 def test_the_written_folder_is_the_same_set(tmp_path: Path) -> None:
     drawn = creatures.load(seed=5, size=24, train_per_class=2, test_per_class=1)
-    source = creatures.write_folder(
-        tmp_path / "creatures", seed=5, size=24, train_per_class=2, test_per_class=1
-    )
+    source = creatures.write_folder(tmp_path / "creatures", seed=5, size=24, train_per_class=2, test_per_class=1)
     assert source == tmp_path / "creatures" / "manifest.csv"
     table = tmp_path / "creatures" / "attributes.csv"
     read = read_manifest(source, attributes=table)
@@ -149,9 +144,7 @@ def test_a_written_folder_is_kept_and_another_one_is_not_overwritten(
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_folder_that_cannot_be_finished_does_not_appear(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_finished_does_not_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 

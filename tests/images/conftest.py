@@ -24,9 +24,7 @@ def _manifest(root: Path, names: list[str], pixels: NDArray[np.uint8] | None) ->
     taxonomy = Taxonomy(("coarse", "fine"), (("a", "b"), ("a1", "a2", "b1")), ((), (0, 0, 1)))
     fine = np.arange(count) % 3
     targets = np.stack([np.asarray([0, 0, 1])[fine], fine], axis=1).astype(np.int64)
-    return Manifest(
-        "photos", root, pa.array(names), taxonomy, targets, (), np.full(count, -1, np.int8), pixels
-    )
+    return Manifest("photos", root, pa.array(names), taxonomy, targets, (), np.full(count, -1, np.int8), pixels)
 
 
 def _noise(count: int, height: int, width: int) -> NDArray[np.uint8]:

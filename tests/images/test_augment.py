@@ -20,9 +20,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(("padding", "flip"), [(4, True), (0, True), (3, False)])
-def test_pad_crop_equals_the_literal_loop(
-    arrays: MakeManifest, padding: int, flip: bool, channels_last: bool
-) -> None:
+def test_pad_crop_equals_the_literal_loop(arrays: MakeManifest, padding: int, flip: bool, channels_last: bool) -> None:
     manifest = arrays(12, 8)
     source = ImageSource(
         manifest,
@@ -83,9 +81,7 @@ def test_resized_crop_boxes_follow_torchvisions_distribution() -> None:
         torch.manual_seed(0)
         theirs = [RandomResizedCrop.get_params(image, [0.2, 0.9], [3 / 4, 4 / 3]) for _ in range(4000)]
     for quantile in (0.1, 0.5, 0.9):
-        np.testing.assert_allclose(
-            np.quantile(ours, quantile, axis=0), np.quantile(theirs, quantile, axis=0), atol=5
-        )
+        np.testing.assert_allclose(np.quantile(ours, quantile, axis=0), np.quantile(theirs, quantile, axis=0), atol=5)
 
 
 def test_a_box_that_never_fits_becomes_the_largest_allowed() -> None:

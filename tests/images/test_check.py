@@ -50,8 +50,7 @@ def assert_all_named(text: str) -> None:
     assert "6 of 8 images cannot be used" in text
     for line, (name, reason) in enumerate(BROKEN.items(), 3):
         assert any(
-            f"photos.csv, line {line}" in told and name in told and reason in told.lower()
-            for told in text.splitlines()
+            f"photos.csv, line {line}" in told and name in told and reason in told.lower() for told in text.splitlines()
         ), (name, text)
     assert "first.jpg" not in text and "last.jpg" not in text
     assert "take their rows out" in text

@@ -21,9 +21,7 @@ CROP, RESIZED = Augmentation("crop", padding=3), Augmentation("resized-crop")
 VIEW = Preprocessing(16, 18)
 
 
-def all_of(
-    source: ImageSource, epoch: int, order: NDArray[np.int64], size: int, start: int = 0
-) -> torch.Tensor:
+def all_of(source: ImageSource, epoch: int, order: NDArray[np.int64], size: int, start: int = 0) -> torch.Tensor:
     return torch.cat([batch.images for batch in source.epoch(epoch, order, size, start_step=start)])
 
 
@@ -84,9 +82,7 @@ def test_batches_carry_positions_and_targets(files: MakeManifest) -> None:
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (30, 41)])
-def test_both_roads_give_the_same_views(
-    files: MakeManifest, height: int, width: int, channels_last: bool
-) -> None:
+def test_both_roads_give_the_same_views(files: MakeManifest, height: int, width: int, channels_last: bool) -> None:
     manifest = files(9, height, width)
     sources = [
         ImageSource(manifest, np.arange(9), Preprocessing(16), CROP, road=road, channels_last=channels_last)
@@ -225,9 +221,7 @@ def test_killing_the_process_ends_its_workers(files: MakeManifest, tmp_path: Pat
         "time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     with process.stdout:
         words = process.stdout.readline().split()

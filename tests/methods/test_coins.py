@@ -50,9 +50,7 @@ def test_the_bundle_leaves_the_instance_head_out() -> None:
 
 def test_labels_that_do_not_allow_a_method() -> None:
     """The error says what is missing and what would work."""
-    with pytest.raises(
-        SupervisionError, match=r"fine label for every training image.*photos.csv.*instance, coins"
-    ):
+    with pytest.raises(SupervisionError, match=r"fine label for every training image.*photos.csv.*instance, coins"):
         check_supervision("fine", {Need.COARSE}, "photos.csv")
     with pytest.raises(SupervisionError, match=r"coarse label.*allow: instance$"):
         check_supervision("coins", set(), "photos.csv")

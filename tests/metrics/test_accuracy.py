@@ -27,13 +27,9 @@ def cases(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
     classes = draw(st.integers(1, 6))
     rows = draw(st.integers(1, 12))
     logits = draw(
-        st.lists(
-            st.lists(st.integers(-2, 2), min_size=classes, max_size=classes), min_size=rows, max_size=rows
-        )
+        st.lists(st.lists(st.integers(-2, 2), min_size=classes, max_size=classes), min_size=rows, max_size=rows)
     )
-    targets = draw(
-        st.lists(st.integers(-1, classes - 1), min_size=rows, max_size=rows).filter(lambda t: max(t) >= 0)
-    )
+    targets = draw(st.lists(st.integers(-1, classes - 1), min_size=rows, max_size=rows).filter(lambda t: max(t) >= 0))
     return logits, targets
 
 
@@ -78,8 +74,6 @@ def test_half_precision_and_unknown_rows() -> None:
         (torch.zeros(2, 2), torch.tensor([0, 1]), (), "at least 1"),
     ],
 )
-def test_mistakes_are_named(
-    logits: torch.Tensor, targets: torch.Tensor, ks: tuple[int, ...], message: str
-) -> None:
+def test_mistakes_are_named(logits: torch.Tensor, targets: torch.Tensor, ks: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         top_k(logits, targets, ks)

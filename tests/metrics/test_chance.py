@@ -46,9 +46,7 @@ def test_random_embeddings_score_chance() -> None:
         figures = []
         for _ in range(16):
             rows = torch.from_numpy(draw.normal(size=(240, 8)))
-            gallery = (
-                {"gallery": torch.from_numpy(draw.normal(size=(100, 8)))} if "gallery_labels" in case else {}
-            )
+            gallery = {"gallery": torch.from_numpy(draw.normal(size=(100, 8)))} if "gallery_labels" in case else {}
             figures.append(list(recall_at_k(rows, fine, (1, 4), **case, **gallery).values()))
         expected = list(recall_chance(fine, (1, 4), **case).values())
         error = np.std(figures, axis=0) / 16**0.5

@@ -52,9 +52,7 @@ def as_arrays(case: dict[str, Any]) -> dict[str, Any]:
     st.sampled_from([torch.float32, torch.float64]),
 )
 def test_equals_the_double_loop(case: dict[str, Any], chunk: int, dtype: torch.dtype) -> None:
-    assert recall_at_k(**as_arrays(case), ks=KS, chunk=chunk, dtype=dtype) == reference.recall_at_k(
-        **case, ks=KS
-    )
+    assert recall_at_k(**as_arrays(case), ks=KS, chunk=chunk, dtype=dtype) == reference.recall_at_k(**case, ks=KS)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +60,7 @@ def crowd() -> tuple[torch.Tensor, torch.Tensor]:
     """400 rows in 7 tight clusters, a quarter of them scaled copies, random labels: near and exact ties."""
     generator = torch.Generator().manual_seed(5)
     centres = torch.randn(7, 33, generator=generator)
-    rows = centres[torch.randint(7, (400,), generator=generator)] + 1e-4 * torch.randn(
-        400, 33, generator=generator
-    )
+    rows = centres[torch.randint(7, (400,), generator=generator)] + 1e-4 * torch.randn(400, 33, generator=generator)
     rows[::4] = 3.0 * rows[torch.randint(400, (100,), generator=generator)]
     return rows, torch.randint(-1, 30, (400,), generator=generator)
 
@@ -87,9 +83,7 @@ def test_leave_one_out_equals_a_gallery_of_the_others(crowd: tuple[torch.Tensor,
     ranks = query_ranks(rows, labels)
     for i in range(40):
         others = torch.arange(40) != i
-        one = query_ranks(
-            rows[i : i + 1], labels[i : i + 1], gallery=rows[others], gallery_labels=labels[others]
-        )
+        one = query_ranks(rows[i : i + 1], labels[i : i + 1], gallery=rows[others], gallery_labels=labels[others])
         assert one[0] == ranks[i]
 
 

@@ -27,9 +27,7 @@ def test_every_row_of_the_paper_is_there() -> None:
 def test_recipe_fits_its_method(name: str) -> None:
     recipe = check_options(load_recipe(name), name)
     assert recipe.row and recipe.dataset and recipe.protocol and recipe.scale
-    assert (recipe.scale == "full") == bool(recipe.paper == "001"), (
-        "only the paper's own size stands in its row"
-    )
+    assert (recipe.scale == "full") == bool(recipe.paper == "001"), "only the paper's own size stands in its row"
     assert bool(recipe.published) == (recipe.scale == "full" and not name.startswith("patches/"))
     scope = recipe.options.get("scope", "coarse")
     assert recipe.row == (f"{recipe.method}[all]" if scope == "all" else recipe.method)

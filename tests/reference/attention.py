@@ -23,9 +23,7 @@ def attention_maps(features: Floats, height: int, width: int) -> Floats:
             small = small / small.max()
         for y in range(height):
             for x in range(width):
-                found[b, y, x] = bilinear(
-                    small, (y + 0.5) * rows / height - 0.5, (x + 0.5) * columns / width - 0.5
-                )
+                found[b, y, x] = bilinear(small, (y + 0.5) * rows / height - 0.5, (x + 0.5) * columns / width - 0.5)
     return found
 
 

@@ -33,9 +33,7 @@ def test_figure_is_written_and_repeats(tmp_path: Path) -> None:
         (IMAGES, {"Base": np.full((2, 16, 16), np.nan)}, "map 'Base'"),
     ],
 )
-def test_mistakes_are_named(
-    tmp_path: Path, images: np.ndarray, maps: dict[str, np.ndarray], message: str
-) -> None:
+def test_mistakes_are_named(tmp_path: Path, images: np.ndarray, maps: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         attention_figure(images, maps, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
