@@ -211,7 +211,7 @@ def _figures(
 
 
 def _selects(recipe: Recipe, method: Method) -> str | None:
-    """The metric that picks the epoch; a fine one only where the recipe says so, or the method learns from fine labels."""
+    """The metric that picks the epoch; a fine one only if the recipe says so or the method learns from it."""
     if recipe.select_on == "last":
         return None
     chosen = recipe.select_by or method.selects
