@@ -56,6 +56,7 @@ def make_step(width: int, half: bool, channels_last: bool) -> Callable[[], None]
 
 
 def main() -> None:
+    """Time the variants in turns and write their medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,10 @@ from rich.table import Table
 
 from linnet.cli.console import is_main, tell
 from linnet.errors import RecipeError
+
+if TYPE_CHECKING:
+    from linnet.report.results import Result
+    from linnet.training.sweep import Sweep
 
 __all__ = ["register", "sweep"]
 
@@ -29,10 +33,12 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder of the runs and of sweep.json.")],
     recipe: Annotated[str | None, typer.Option(help="Start from this recipe.")] = None,
     root: Annotated[str | None, typer.Option(help="Folder that holds the data set, or image paths.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep the validation figures in this file of results.")] = None,
 ) -> None:
     """Train once for each value of a setting and pick one on the validation split; broken off, it goes on."""
     from linnet.cli.train import read_settings
     from linnet.recipes import parse_overrides
+    from linnet.report.results import append_results
     from linnet.training.sweep import SIGNALS
     from linnet.training.sweep import sweep as run_sweep
 
@@ -47,6 +53,8 @@ def sweep(
     found = run_sweep(settings, key.removeprefix("options."), values, out)
     if not is_main():
         return
+    if record is not None:
+        append_results(record, _results(found))
     names = [*SIGNALS, "fine_recall@1", "fine_recall@1_within"]
     table = Table(title=f"validation figures by {key}; chosen by {found.chosen_by}: {found.chosen}")
     for heading in (key, *names):
@@ -57,3 +65,23 @@ def sweep(
     for signal, fine in found.correlations.items():
         told = ", ".join(f"{value:+.2f} with {name}" for name, value in fine.items())
         tell(f"rank correlation of {signal}: {told}")
+
+
+def _results(found: Sweep) -> list[Result]:
+    """The trials' validation figures, a row a value, and the rank correlations over them."""
+    from linnet.cli.record import results_of
+    from linnet.training.run import Evaluation, Run
+
+    lines: list[Result] = []
+    for trial in found.trials:
+        run = Run.open(trial.folder)
+        figures = Evaluation("validation", 0, trial.figures, {})
+        row = f"{run.recipe.row or run.recipe.method} {found.key}={trial.value}"
+        lines += [line.model_copy(update={"row": row, "published": None}) for line in results_of([run], [figures])]
+    same = {"row": f"sweep of {found.key}", "floor": None, "published": None, "interval": None}
+    lines += [
+        lines[0].model_copy(update={**same, "metric": f"rho({signal}, {name})", "mean": value, "values": (value,)})
+        for signal, fine in found.correlations.items()
+        for name, value in fine.items()
+    ]
+    return lines

@@ -14,10 +14,8 @@ __all__ = [
     "METRICS",
     "NAMES",
     "ROWS",
-    "is_stale",
     "render",
     "stale_tables",
-    "update_between_markers",
     "update_document",
 ]
 
@@ -38,6 +36,12 @@ METRICS = (
     *("fine_recall@1", "fine_recall@2", "fine_recall@4", "fine_recall@8", "fine_recall@1_within"),
 )
 """The columns that `render` takes by default, where there are results for them."""
+
+_VALIDATION = re.compile(r"(.+) \(validation\)")
+_VALIDATION_METRICS = (
+    *("coarse_top1", "coarse_recall@1", "effective_rank", "reidentification"),
+    *("fine_recall@1", "fine_recall@1_within"),
+)
 
 Published = Mapping[str, Mapping[str, float]]
 
@@ -178,32 +182,15 @@ def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
     return [*(["\n".join(flags)] if flags else []), measured]
 
 
-def update_between_markers(document: Path | str, name: str, text: str) -> bool:
-    """Put `text` between `<!-- results:NAME -->` and `<!-- /results:NAME -->`; True if that changed the
-    document.
-
-    Raises:
-        RunError: the document is missing, or does not hold the two markers once each, in this order.
-    """
-    old, new = _with_text(Path(document), name, text)
-    if old != new:
-        files.write_text(document, new)
-    return old != new
-
-
-def is_stale(document: Path | str, name: str, text: str) -> bool:
-    """Whether the document shows something else between its markers. Errors as `update_between_markers`."""
-    old, new = _with_text(Path(document), name, text)
-    return old != new
-
-
 def update_document(document: Path | str, results: Sequence[Result]) -> bool:
     """Renew every table of a document: between markers named for a data set stands what `render` says of it.
+
+    "DATASET" shows figures of the test split, "DATASET (validation)" those that a choice was made by.
 
     Returns whether that changed the document, which is then written once, whole.
 
     Raises:
-        RunError: as `update_between_markers` and `render`, or the document has no markers.
+        RunError: as `render`, or the document is missing, has no markers, or has one without the other.
     """
     old, new = _renewed(Path(document), results)
     if old != new:
@@ -228,15 +215,13 @@ def _renewed(document: Path, results: Sequence[Result]) -> tuple[str, str]:
             "<!-- /results:DATASET -->, DATASET being the data set's name in the results"
         )
     for name in names:
-        new = _placed(document, new, name, render(results, dataset=name))
+        validation = _VALIDATION.fullmatch(name)
+        if validation:
+            table = render(results, dataset=validation[1], split="validation", metrics=_VALIDATION_METRICS)
+        else:
+            table = render(results, dataset=name)
+        new = _placed(document, new, name, table)
     return old, new
-
-
-def _with_text(document: Path, name: str, text: str) -> tuple[str, str]:
-    if not document.is_file():
-        raise RunError(f"{document}: no such file")
-    old = document.read_text(encoding="utf-8")
-    return old, _placed(document, old, name, text)
 
 
 def _placed(document: Path, old: str, name: str, text: str) -> str:

@@ -75,12 +75,16 @@ def test_a_broken_photo_stops_training_before_it_begins(photos: Path, tmp_path: 
 def test_a_sweep_chooses_by_coarse_labels_and_goes_on(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     command = ["sweep", photos, "method=coins", *FEW, "--over", "lambda=0.01,0.1,1", "--out", out]
+    command += ["--record", tmp_path / "results.jsonl"]
     done = call(*command)
     assert done.exit_code == 0, done.output
     found = files.read_json(out / "sweep.json")
     assert [trial["value"] for trial in found["trials"]] == [0.01, 0.1, 1]
     best = max(found["trials"], key=lambda trial: trial["figures"]["coarse_top1"])
     assert (found["chosen"], found["chosen_by"]) == (best["value"], "coarse_top1")
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert {line["split"] for line in lines} == {"validation"}
+    assert {f"coins lambda={value}" for value in (0.01, 0.1, 1)} <= {line["row"] for line in lines}
     before = (out / "lambda=0.1/bundle/weights.safetensors").stat().st_mtime_ns
     assert call(*command).exit_code == 0
     assert (out / "lambda=0.1/checkpoints/best-00.safetensors").stat().st_mtime_ns < before

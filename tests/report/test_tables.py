@@ -9,7 +9,7 @@ import pytest
 
 from linnet.errors import RunError
 from linnet.report.results import Result
-from linnet.report.tables import is_stale, render, stale_tables, update_between_markers, update_document
+from linnet.report.tables import render, stale_tables, update_document
 
 PAPER = {"coarse": {"fine_recall@1": 37.06, "coarse_top1": 85.6}, "fine": {"fine_recall@1": 71.77}}
 
@@ -94,15 +94,23 @@ def test_published_figures_can_come_from_elsewhere(results: list[Result]) -> Non
     assert "56.62" in render(results, published={"coins": {"fine_recall@1": 56.62}})
 
 
-def test_document_between_markers(tmp_path: Path) -> None:
+def test_the_text_around_the_markers_stays(tmp_path: Path, results: list[Result]) -> None:
     document = tmp_path / "README.md"
-    document.write_text("# A\n<!-- results:main -->\nold\n<!-- /results:main -->\nrest\n")
-    assert is_stale(document, "main", "| new |")
-    assert update_between_markers(document, "main", "| new |\n")
-    text = "# A\n<!-- results:main -->\n\n| new |\n\n<!-- /results:main -->\nrest\n"
-    assert document.read_text() == text
-    assert not is_stale(document, "main", "| new |")
-    assert not update_between_markers(document, "main", "| new |")
+    document.write_text("# A\n<!-- results:CIFAR-100 -->\nold\n<!-- /results:CIFAR-100 -->\nrest\n")
+    update_document(document, results)
+    table = render(results)
+    expected = f"# A\n<!-- results:CIFAR-100 -->\n\n{table}\n\n<!-- /results:CIFAR-100 -->\nrest\n"
+    assert document.read_text() == expected
+
+
+def test_figures_that_a_choice_was_made_by(tmp_path: Path, results: list[Result]) -> None:
+    document = tmp_path / "page.md"
+    name = "CIFAR-100 (validation)"
+    document.write_text(f"<!-- results:{name} --><!-- /results:{name} -->")
+    chosen = result("lambda=0.1", "effective_rank", [12.5], split="validation", published=None)
+    update_document(document, [*results, chosen])
+    assert "12.50" in document.read_text()
+    assert "`coarse`" not in document.read_text()
 
 
 def test_every_table_of_a_document_is_renewed(tmp_path: Path, results: list[Result]) -> None:
@@ -142,18 +150,16 @@ def test_own_figures_make_no_claim_of_scale() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "nothing",
-        "<!-- results:main -->",
-        "<!-- /results:main -->\n<!-- results:main -->",
-        "<!-- results:main --><!-- results:main --><!-- /results:main -->",
-        "<!-- results:other --><!-- /results:other -->",
+        "<!-- results:CIFAR-100 -->",
+        "<!-- /results:CIFAR-100 -->\n<!-- results:CIFAR-100 -->",
+        "<!-- results:CIFAR-100 --><!-- results:CIFAR-100 --><!-- /results:CIFAR-100 -->",
     ],
 )
-def test_markers_must_be_there_once(tmp_path: Path, text: str) -> None:
+def test_markers_must_be_there_once(tmp_path: Path, text: str, results: list[Result]) -> None:
     document = tmp_path / "README.md"
     document.write_text(text)
-    with pytest.raises(RunError, match="need one line <!-- results:main -->"):
-        update_between_markers(document, "main", "x")
+    with pytest.raises(RunError, match="need one line <!-- results:CIFAR-100 -->"):
+        update_document(document, results)
     assert document.read_text() == text
     with pytest.raises(RunError, match="no such file"):
-        is_stale(tmp_path / "absent.md", "main", "x")
+        stale_tables(tmp_path / "absent.md", results)
