@@ -56,7 +56,10 @@ def sweep(
     if record is not None:
         append_results(record, _results(found))
     names = [*SIGNALS, "fine_recall@1", "fine_recall@1_within"]
-    table = Table(title=f"validation figures by {key}; chosen by {found.chosen_by}: {found.chosen}")
+    table = Table(
+        title=f"validation figures by {key}; best {found.chosen_by}: {found.best}; "
+        f"largest within two standard errors of it: {found.largest}"
+    )
     for heading in (key, *names):
         table.add_column(heading, justify="right")
     for trial in found.trials:

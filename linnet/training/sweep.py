@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,14 +44,17 @@ class Sweep:
 
     Attributes:
         key: the setting.
-        chosen: the value that the method's own selection metric `chosen_by` picks.
+        best: the value with the highest `chosen_by`, the method's own selection metric.
+        largest: the largest value whose `chosen_by` is within two standard errors of the best one's. For the weight
+            of a loss that has no metric of its own, such as CoIns's lambda: as much of it as coarse accuracy bears.
         correlations: Spearman's rank correlation over the trials between each signal and each fine figure, where
             fine validation labels are known; they had no part in the choice.
     """
 
     key: str
     trials: list[Trial]
-    chosen: Any
+    best: Any
+    largest: Any
     chosen_by: str
     correlations: dict[str, dict[str, float]]
 
@@ -81,9 +85,24 @@ def sweep(
         figures = run.evaluate("validation").figures
         trials.append(Trial(value, str(folder), {**figures, "reidentification": _reidentification(run)}))
     best = max(trials, key=lambda trial: trial.figures[chosen_by])
-    found = Sweep(key, trials, best.value, chosen_by, _correlations(trials))
+    images = len(run.load().rows["validation"])
+    borne = [
+        trial.value for trial in trials if _within_noise(trial.figures[chosen_by], best.figures[chosen_by], images)
+    ]
+    found = Sweep(key, trials, best.value, _largest(borne, best.value), chosen_by, _correlations(trials))
     files.write_json(out / "sweep.json", asdict(found))
     return found
+
+
+def _within_noise(figure: float, best: float, images: int) -> bool:
+    """Whether a share of `images`, in percent, lies within two standard errors of the best one."""
+    share = best / 100
+    return figure >= best - 200 * math.sqrt(share * (1 - share) / images)
+
+
+def _largest(values: Sequence[Any], best: Any) -> Any:
+    """The largest of numbers; of anything else, `best`."""
+    return max(values) if all(isinstance(value, int | float) for value in values) else best
 
 
 @torch.inference_mode()

@@ -81,7 +81,8 @@ def test_a_sweep_chooses_by_coarse_labels_and_goes_on(photos: Path, tmp_path: Pa
     found = files.read_json(out / "sweep.json")
     assert [trial["value"] for trial in found["trials"]] == [0.01, 0.1, 1]
     best = max(found["trials"], key=lambda trial: trial["figures"]["coarse_top1"])
-    assert (found["chosen"], found["chosen_by"]) == (best["value"], "coarse_top1")
+    assert (found["best"], found["chosen_by"]) == (best["value"], "coarse_top1")
+    assert found["largest"] >= found["best"]
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert {line["split"] for line in lines} == {"validation"}
     assert {f"coins lambda={value}" for value in (0.01, 0.1, 1)} <= {line["row"] for line in lines}
