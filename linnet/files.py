@@ -87,19 +87,20 @@ def read_json(source: Path | str) -> Any:
 
 
 def append_line(target: Path | str, line: str) -> int:
-    """Append one line to `target` (made when absent), flush it, and return the file's new length in bytes."""
+    """Append one line to `target` (made when absent), sync it, and return the file's new length in bytes."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("ab") as stream:
         stream.write(line.encode() + b"\n")
         stream.flush()
+        os.fsync(stream.fileno())
         return stream.tell()
 
 
 def truncate(target: Path | str, length: int) -> None:
     """Cut `target` back to `length` bytes: what a resumed run does with lines written after its checkpoint."""
     target = Path(target)
-    if target.exists():
+    if target.exists() and target.stat().st_size > length:
         os.truncate(target, length)
 
 

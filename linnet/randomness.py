@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["generator", "key", "permutation", "seeded", "torch_generator", "uniforms"]
+__all__ = ["generator", "key", "permutation", "reseed", "seeded", "torch_generator", "uniforms"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -56,6 +56,13 @@ def seeded(seed: int, purpose: str, *numbers: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, purpose, *numbers))
         yield
+
+
+def reseed(seed: int, purpose: str, *numbers: int) -> None:
+    """Set torch's global state, on every device, for code that draws from it by itself (dropout)."""
+    import torch
+
+    torch.manual_seed(key(seed, purpose, *numbers))
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

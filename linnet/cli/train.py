@@ -85,6 +85,9 @@ def _run(settings: Recipe, folder: Path, resume: bool) -> None:
 
     tell(f"run folder: {folder}")
     run = train_run(settings, folder, resume=resume)
+    if not any(len(run.load().rows.get(split, ())) for split in ("test", "validation")):
+        tell(f"run folder: {folder}; nothing was kept back to measure on (no test split, validation = 0)")
+        return
     found = run.evaluate()
     for mark in found.marks:
         tell(f"mark: {mark}")

@@ -37,8 +37,8 @@ def allowed_methods(available: Iterable[Need]) -> list[str]:
     return [name for name in METHODS if method_class(name).needs <= have]
 
 
-def check_supervision(name: str, available: Iterable[Need], source: str) -> None:
-    """Refuse a method whose labels are not there.
+def check_supervision(name: str, available: Iterable[Need], source: str, blanks: str = "") -> None:
+    """Refuse a method whose labels are not there; `blanks` names rows without them, when some have them.
 
     Raises:
         SupervisionError: says what is missing in `source` and which methods its labels allow.
@@ -49,5 +49,5 @@ def check_supervision(name: str, available: Iterable[Need], source: str) -> None
         lacking = " and ".join(sorted(need.value for need in missing))
         raise SupervisionError(
             f"method {name!r} needs {lacking}, which {source} does not have; "
-            f"its labels allow: {', '.join(allowed_methods(have))}"
+            f"its labels allow: {', '.join(allowed_methods(have))}{blanks}"
         )

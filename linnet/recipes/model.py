@@ -150,6 +150,8 @@ class Recipe(BaseModel):
             )
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule = 'step' needs milestones, such as milestones = [60, 120, 160]")
+        if self.schedule == "plateau" and self.select_on == "last":
+            raise ValueError("schedule = 'plateau' follows the selection metric, which select_on = 'last' has none of")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones = {list(self.milestones)} must rise from one to the next")
         if self.warmup > self.epochs:

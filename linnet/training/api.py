@@ -13,7 +13,7 @@ import torch
 from linnet import files
 from linnet.backbones import build_backbone, default_preprocessing
 from linnet.datasets import load_data
-from linnet.errors import RecipeError, RunError
+from linnet.errors import RecipeError, RunError, nearest
 from linnet.images import Augmentation, ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
 from linnet.methods import method_class
@@ -22,13 +22,13 @@ from linnet.randomness import seeded
 from linnet.recipes import Recipe
 from linnet.training.bundle import Bundle, write_bundle
 from linnet.training.data import TrainingData, prepare
-from linnet.training.device import Place, find_place
+from linnet.training.device import Place, decoding_workers, find_place
 from linnet.training.environment import environment
-from linnet.training.evaluate import measure, predict
+from linnet.training.evaluate import floors, measure, predict, roles
 from linnet.training.loop import Loop
 from linnet.training.run import Run
 
-__all__ = ["train"]
+__all__ = ["selection_metric", "train"]
 
 _logger = logging.getLogger("linnet")
 
@@ -63,13 +63,18 @@ def train(
     if manifest is None:
         manifest = load_data(recipe.data, Path(recipe.root) if recipe.root else None)
     data = prepare(recipe, manifest)
-    _claim(out, recipe, data, resume, place)
+    selects = selection_metric(recipe, data)
+    if len(data.rows["train"]) < place.world:
+        raise RecipeError(f"{len(data.rows['train'])} training images cannot be shared by {place.world} processes")
+    begun = _has_begun(out, recipe, data, resume, place)
     preprocessing = _preprocessing(recipe)
     # All splits at once: a user wants to hear of every broken file in one go, and before training.
     rows = np.concatenate(list(data.rows.values()))
     check_images(manifest=data.manifest, rows=rows, progress=progress is not False, cache=files.cache_folder())
     sources = _sources(recipe, data, preprocessing, place)
     method = _build(recipe, data, place)
+    if not begun:
+        _claim(out, recipe, data, place)
     loop = Loop(
         method=method,
         source=sources["train"],
@@ -77,7 +82,7 @@ def train(
         place=place,
         folder=out,
         evaluate=lambda: _figures(method, data, sources, recipe, place),
-        selects=_selects(recipe, method),
+        selects=selects,
         where=lambda position: data.manifest.where(int(data.rows["train"][position])),
         bar=progress,
     )
@@ -111,28 +116,34 @@ def _options(recipe: Recipe) -> Any:
     return method_class(recipe.method).Options.model_validate(recipe.options)
 
 
-def _claim(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: Place) -> None:
-    """Make the run folder, or check that it holds this very run."""
-    if not (out / "recipe.json").exists():
-        if place.main:
-            described = {name: len(rows) for name, rows in data.rows.items()}
-            files.make_folder(out)
-            files.write_json(out / "taxonomy.json", data.manifest.taxonomy.to_json())
-            files.write_json(
-                out / "training.json",
-                {
-                    "data": data.manifest.fingerprint,
-                    "images": described,
-                    "validation_carved": data.carved,
-                    "command": " ".join(sys.argv),
-                    "processes": place.world,
-                    "precision": place.precision,
-                    **environment(place.device),
-                },
-            )
-            files.write_json(out / "recipe.json", recipe.model_dump(mode="json"))
-        place.wait()
-        return
+def _claim(out: Path, recipe: Recipe, data: TrainingData, place: Place) -> None:
+    """Make the run folder, once images and settings are known to be sound."""
+    if place.main:
+        files.write_json(out / "taxonomy.json", data.manifest.taxonomy.to_json())
+        summary = {
+            "data": data.manifest.fingerprint,
+            # So that the run can be measured from another working folder.
+            "data_path": str(Path(recipe.data).resolve()) if recipe.data and Path(recipe.data).exists() else None,
+            "images": {name: len(rows) for name, rows in data.rows.items()},
+            "validation_carved": data.carved,
+            "command": " ".join(sys.argv),
+            "processes": place.world,
+            "precision": place.precision,
+            **environment(place.device),
+        }
+        files.write_json(out / "training.json", summary)
+        files.write_json(out / "recipe.json", recipe.model_dump(mode="json"))
+    place.wait()
+
+
+def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: Place) -> bool:
+    """Whether the folder holds this very run; an error if it holds another, or `resume` was not given."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; a run needs a folder: give another --out")
+    begun = (out / "recipe.json").exists()
+    place.wait()  # all processes have looked before one writes
+    if not begun:
+        return False
     if not resume:
         raise RunError(f"{out} already holds a run; add --resume to go on with it, or give another --out")
     old = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json").model_dump()
@@ -149,6 +160,7 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: P
     changed = [name for name, value in now.items() if before.get(name) != value]
     if changed:
         _logger.warning("resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed))
+    return True
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing:
@@ -164,7 +176,7 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
 
 def _sources(recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place) -> dict[str, ImageSource]:
     """The training images with augmentation, and those that select without."""
-    wanted = {"train", "validation" if recipe.select_on == "last" else recipe.select_on}
+    wanted = {"train", _selecting_split(recipe)}
     augmented = Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip)
     return {
         name: ImageSource(
@@ -174,7 +186,7 @@ def _sources(recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, p
             augmented if name == "train" else Augmentation("none"),
             seed=recipe.seed,
             device=place.device,
-            workers=recipe.workers or 0,
+            workers=decoding_workers(recipe, place),
             road=recipe.road,
             channels_last=recipe.channels_last,
         )
@@ -203,22 +215,46 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
 def _figures(
     method: Method, data: TrainingData, sources: dict[str, ImageSource], recipe: Recipe, place: Place
 ) -> dict[str, float]:
-    name = recipe.select_on if recipe.select_on != "last" else "validation"
+    name = _selecting_split(recipe)
     if name not in sources:
         return {}
     said = predict(method, sources[name], place, recipe.batch_size)
-    return measure(data, data.rows[name], said, recipe.recall_at)
+    return measure(data, data.rows[name], said, _ks(recipe))
 
 
-def _selects(recipe: Recipe, method: Method) -> str | None:
-    """The metric that picks the epoch; a fine one only if the recipe says so or the method learns from it."""
+def _selecting_split(recipe: Recipe) -> str:
+    return "validation" if recipe.select_on == "last" else recipe.select_on
+
+
+def _ks(recipe: Recipe) -> tuple[int, ...]:
+    """The recipe's k of recall@k, and 1, which selects."""
+    return tuple(sorted({1, *recipe.recall_at}))
+
+
+def selection_metric(recipe: Recipe, data: TrainingData) -> str | None:
+    """The metric that picks the epoch, None for the last one.
+
+    Raises:
+        RecipeError: the labels of the split do not give it, or it looks at labels finer than the method learns from
+            and the recipe does not say so.
+    """
     if recipe.select_on == "last":
         return None
-    chosen = recipe.select_by or method.selects
-    learns_fine = method.selects.startswith("fine")
-    if chosen.startswith("fine") and not learns_fine and not recipe.fine_selection:
+    usual = method_class(recipe.method).selects
+    chosen = recipe.select_by or usual
+    rows = data.rows[recipe.select_on]
+    known = [*floors(data, rows, _ks(recipe)), "effective_rank"]
+    if chosen not in known:
         raise RecipeError(
-            f"select_by = {chosen!r} looks at fine labels, which method {recipe.method!r} must not see; "
-            f"leave it at {method.selects!r}, or add fine_selection = true, which marks the figures"
+            f"select_by = {chosen!r} cannot be had from the {recipe.select_on} images{nearest(chosen, known)}; "
+            f"their labels give: {', '.join(known)}; or keep the last epoch with select_on = 'last'"
+        )
+    levels = roles(data)
+    looks_at = next((level for role, level in levels.items() if chosen.startswith(f"{role}_")), -1)
+    learns_from = data.fine if usual.startswith("fine") else data.coarse
+    if looks_at > learns_from and not recipe.fine_selection:
+        raise RecipeError(
+            f"select_by = {chosen!r} looks at finer labels than method {recipe.method!r} learns from; "
+            f"leave it at {usual!r}, or add fine_selection = true, which marks the figures"
         )
     return chosen

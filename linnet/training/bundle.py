@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from linnet import files
@@ -65,19 +66,29 @@ def open_bundle(folder: Path | str) -> Bundle:
     """
     folder = Path(folder)
     card = files.read_json(folder / "bundle.json")
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise RunError(f"{folder}/bundle.json: format {card.get('format')!r}, this Linnet opens format {FORMAT}")
+    given = card.get("format") if isinstance(card, dict) else None
+    if given != FORMAT:
+        raise RunError(f"{folder}/bundle.json: format {given!r}, this Linnet opens format {FORMAT}")
     weights = folder / "weights.safetensors"
-    if not weights.exists() or files.digest(weights) != card["weights_sha256"]:
+    if not weights.exists() or files.digest(weights) != card.get("weights_sha256"):
         raise RunError(f"{weights}: missing or changed since it was written (checksums differ); copy the bundle again")
+    try:
+        return _build(folder, card)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"{folder}: bundle.json and the weights do not fit each other ({error})") from None
+
+
+def _build(folder: Path, card: dict[str, Any]) -> Bundle:
     taxonomy = Taxonomy.from_json(card["taxonomy"])
-    coarse, fine = card["coarse"], card["fine"]
+    coarse, fine = int(card["coarse"]), int(card["fine"])
+    if not 0 <= coarse <= fine < len(taxonomy.levels):
+        raise ValueError(f"levels {coarse} and {fine} of {len(taxonomy.levels)}")
     task = Task(torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine)
     chosen = method_class(card["method"])
     backbone = build_backbone(card["backbone"], width=card["width"])
     method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))
-    absent, strange = method.load_state_dict(load_file(weights), strict=False)
+    absent, strange = method.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
     absent = [name for name in absent if not name.startswith(method.training_only or ("\0",))]
     if absent or strange:
-        raise RunError(f"{weights}: does not fit {card['method']!r} (missing {absent[:3]}, unknown {strange[:3]})")
+        raise ValueError(f"missing {absent[:3]}, unknown {strange[:3]}")
     return Bundle(method.eval(), taxonomy, coarse, fine, Preprocessing.from_json(card["preprocessing"]), card)

@@ -25,7 +25,7 @@ class Progress:
         stage, epoch, step: what comes next: stage number, epoch within it, step within that.
         epochs_done: whole epochs over all stages; keys the augmentation.
         history: selection metric of each evaluation of this stage.
-        best: the best selection metric of this stage, and `best_epoch` its epoch.
+        best: the best selection metric of this stage; `best_epoch` its epoch, `best_sha256` its file's checksum.
         log_bytes: length of metrics.jsonl; lines beyond it were written after the checkpoint.
         images, seconds: images trained on in this epoch so far, and time spent so far in all.
         finished: nothing is left to do.
@@ -38,6 +38,7 @@ class Progress:
     history: list[float] = field(default_factory=list)
     best: float | None = None
     best_epoch: int = -1
+    best_sha256: str = ""
     log_bytes: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -64,13 +65,20 @@ class Checkpoints:
         for old in entries[: -self.keep]:
             files.remove(self.folder / old["file"])
 
-    def save_best(self, tensors: dict[str, Tensor], stage: int) -> None:
-        """Write the best state of a stage."""
-        self._write(f"best-{stage:02d}.safetensors", tensors)
+    def save_best(self, tensors: dict[str, Tensor], stage: int) -> str:
+        """Write the best state of a stage, and return its SHA-256."""
+        return self._write(f"best-{stage:02d}.safetensors", tensors)
 
-    def load_best(self, stage: int) -> dict[str, Tensor]:
-        """Read the best state of a stage."""
-        return _read(self.folder / f"best-{stage:02d}.safetensors")
+    def load_best(self, stage: int, sha256: str) -> dict[str, Tensor]:
+        """Read the best state of a stage; an empty checksum (a process that did not write it) is not compared.
+
+        Raises:
+            RunError: it is not what was written.
+        """
+        path = self.folder / f"best-{stage:02d}.safetensors"
+        if sha256 and (not path.exists() or files.digest(path) != sha256):
+            raise RunError(f"{path}: missing or damaged (checksums differ); start again with another --out")
+        return _read(path)
 
     def load_latest(self) -> tuple[dict[str, Tensor], Progress] | None:
         """The newest sound checkpoint, or None when none was ever written.

@@ -66,6 +66,13 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
         )
     if recipe.classes is not None:
         manifest = restrict(manifest, coarse, recipe.classes)
+    without = np.flatnonzero(manifest.split_codes < 0)
+    if manifest.split_names and len(without):
+        first = ", ".join(manifest.where(int(row)) for row in without[:5])
+        raise ManifestError(
+            f"{manifest.source}: {len(without)} images have no split while others do ({first}); "
+            "fill the column split for them, or leave it out and Linnet keeps a validation share itself"
+        )
     rows = {name: manifest.rows(name) for name in manifest.split_names} or {"train": manifest.rows(None)}
     if not len(rows.get("train", ())):
         raise ManifestError(
@@ -77,13 +84,27 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
             rows["train"], manifest.targets[:, coarse], recipe.validation, recipe.seed
         )
     if recipe.select_on != "last" and not len(rows.get(recipe.select_on, ())):
+        few = f" (validation = {recipe.validation:g} of {len(rows['train'])} training images rounds to none)"
         raise RecipeError(
-            f"select_on = {recipe.select_on!r}, but there are no {recipe.select_on} images; "
-            "give validation = 0.1, or select_on = 'last' to keep the last epoch"
+            f"select_on = {recipe.select_on!r}, but there are no {recipe.select_on} images{few if carved else ''}; "
+            f"give {'a larger' if carved else 'a'} validation share, or select_on = 'last' to keep the last epoch"
         )
     data = TrainingData(manifest, coarse, fine, rows, carved)
-    check_supervision(recipe.method, available(data), manifest.source)
+    check_supervision(recipe.method, available(data), manifest.source, _blanks(data))
     return data
+
+
+def _blanks(data: TrainingData) -> str:
+    """Training rows without a coarse label, for a message; '' when none has one."""
+    train = data.rows["train"]
+    blank = train[data.manifest.targets[train, data.coarse] < 0]
+    if not 0 < len(blank) < len(train):
+        return ""
+    first = ", ".join(data.manifest.where(int(row)) for row in blank[:5])
+    return (
+        f". {len(blank)} of {len(train)} training images have no {data.manifest.taxonomy.levels[data.coarse]} label "
+        f"({first}{', ...' if len(blank) > 5 else ''}): label them, or take their rows out"
+    )
 
 
 def available(data: TrainingData) -> set[Need]:

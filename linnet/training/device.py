@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from linnet.errors import RecipeError
 from linnet.recipes import Recipe
 
-__all__ = ["Place", "average_gradients", "find_place", "share_buffers"]
+__all__ = ["Place", "average_gradients", "decoding_workers", "find_place", "share_buffers"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def find_place(recipe: Recipe) -> Place:
             f"batch_size = {recipe.batch_size} cannot be shared evenly by {state.num_processes} processes; "
             f"give a multiple of {state.num_processes}"
         )
-    device = state.device
+    # The state is one a process and keeps its first device, so the device follows the recipe, not the state.
+    device = torch.device("cpu")
+    if recipe.device != "cpu" and torch.cuda.is_available():
+        device = torch.device("cuda", state.local_process_index)
     precision: str = recipe.precision
     if precision == "auto":
         precision = "bf16" if _bf16_is_fast(device) else "fp32"
@@ -83,6 +86,14 @@ def find_place(recipe: Recipe) -> Place:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
     return Place(device, state.process_index, state.num_processes, precision)
+
+
+def decoding_workers(recipe: Recipe, place: Place) -> int:
+    """Processes that decode images: the recipe's, or as many as this process's share of the cores, at most 8."""
+    if recipe.workers is not None:
+        return recipe.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // place.world))
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], losses: Tensor, world: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from linnet.errors import NonFiniteError
 from linnet.images import ImageSource
 from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
@@ -20,7 +21,7 @@ from linnet.metrics.signals import effective_rank
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
 
-__all__ = ["Outputs", "floors", "measure", "predict"]
+__all__ = ["Outputs", "floors", "measure", "predict", "roles"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Outputs:
 def predict(method: Method, source: ImageSource, place: Place, batch_size: int) -> Outputs:
     """Run a method over a source without augmentation; every process gets all rows, in order."""
     method.eval()
-    mine = np.arange(place.rank, len(source), place.world)
+    # A process without a row repeats the first one, so that all have the same answers to gather.
+    mine = np.arange(min(place.rank, len(source) - 1), len(source), place.world)
     parts: list[list[Tensor]] = []
     present: list[bool] = []
     for batch in source.sequential(batch_size, mine):
@@ -50,41 +52,43 @@ def predict(method: Method, source: ImageSource, place: Place, batch_size: int) 
     gathered = [tensor.cpu() for tensor in together]
     embedding, coarse, fine = (gathered.pop(0) if there else None for there in present)
     assert embedding is not None
+    if not bool(torch.isfinite(embedding).all()):
+        raise NonFiniteError(
+            "the net's embeddings are not finite: training diverged in the last steps. Try a smaller lr or some warmup"
+        )
     return Outputs(embedding, coarse, fine)
 
 
-def _role(data: TrainingData, level: int) -> str:
-    if level == data.fine:
-        return "fine"
-    return "coarse" if level == data.coarse else data.manifest.taxonomy.levels[level]
+def roles(data: TrainingData) -> dict[str, int]:
+    """Level numbers by the names that metrics begin with: "coarse", "fine" where it is another, else "level:NAME"."""
+    named = {data.fine: "fine", data.coarse: "coarse"}
+    levels = enumerate(data.manifest.taxonomy.levels)
+    return {named.get(number, f"level:{name}"): number for number, name in levels}
 
 
 def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]) -> dict[str, float]:
     """All figures that the labels of `rows` allow, in percent except `effective_rank`.
 
-    `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k` (and
-    other levels by their own names) leave-one-out; `fine_recall@k_within` with the gallery restricted to the query's
-    own coarse class; `effective_rank`, a label-free signal (see `metrics.signals`).
+    `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k`,
+    `level:NAME_recall@k` leave-one-out; `fine_recall@k_within` with the gallery restricted to the query's own coarse
+    class; `effective_rank`, a label-free signal (see `metrics.signals`). Where coarse and fine are one level, its
+    figures are called coarse.
     """
     targets = torch.from_numpy(data.manifest.targets[rows])
+    logits = {"coarse": said.coarse_logits, "fine": said.fine_logits}
     figures: dict[str, float] = {}
-    for role, level, logits in (
-        ("coarse", data.coarse, said.coarse_logits),
-        ("fine", data.fine, said.fine_logits),
-    ):
-        if logits is not None and bool((targets[:, level] >= 0).any()):
-            figures |= {f"{role}_top{k}": value for k, value in top_k(logits, targets[:, level]).items()}
+    for role, level in roles(data).items():
+        labels, scores = targets[:, level], logits.get(role)
+        if not bool((labels >= 0).any()):
+            continue
+        if scores is not None:
+            figures |= {f"{role}_top{k}": value for k, value in top_k(scores, labels).items()}
+        figures |= {f"{role}_recall@{k}": value for k, value in recall_at_k(said.embedding, labels, ks).items()}
+        if role == "fine":
+            recall = recall_at_k(said.embedding, labels, ks, within=targets[:, data.coarse])
+            figures |= {f"fine_recall@{k}_within": value for k, value in recall.items()}
     coarse = targets[:, data.coarse]
-    for level in range(targets.shape[1]):
-        labels = targets[:, level]
-        if bool((labels >= 0).any()):
-            recall = recall_at_k(said.embedding, labels, ks)
-            figures |= {f"{_role(data, level)}_recall@{k}": value for k, value in recall.items()}
-    fine = targets[:, data.fine]
-    if data.fine != data.coarse and bool((fine >= 0).any()):
-        recall = recall_at_k(said.embedding, fine, ks, within=coarse)
-        figures |= {f"fine_recall@{k}_within": value for k, value in recall.items()}
-    if bool((coarse >= 0).any()):
+    if bool((torch.bincount(coarse[coarse >= 0], minlength=1) > 1).any()):
         figures["effective_rank"] = effective_rank(said.embedding, coarse)
     return figures
 
@@ -93,14 +97,15 @@ def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> di
     """What chance scores for the metrics of `measure`, in percent, by the same names."""
     targets = data.manifest.targets[rows]
     found: dict[str, float] = {}
-    for level in range(targets.shape[1]):
-        role, labels = _role(data, level), targets[:, level]
-        if (labels >= 0).any():
+    for role, level in roles(data).items():
+        labels = targets[:, level]
+        if not (labels >= 0).any():
+            continue
+        if not role.startswith("level:"):
             guessed = top_k_chance(data.manifest.taxonomy.count(level))
             found |= {f"{role}_top{k}": value for k, value in guessed.items()}
-            found |= {f"{role}_recall@{k}": value for k, value in recall_chance(labels, ks).items()}
-    fine = targets[:, data.fine]
-    if data.fine != data.coarse and (fine >= 0).any():
-        within = recall_chance(fine, ks, within=targets[:, data.coarse])
-        found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
+        found |= {f"{role}_recall@{k}": value for k, value in recall_chance(labels, ks).items()}
+        if role == "fine":
+            within = recall_chance(labels, ks, within=targets[:, data.coarse])
+            found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
     return found

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from linnet.errors import NonFiniteError
+from linnet.errors import NonFiniteError, RecipeError
 from linnet.images import Batch, ImageSource
 from linnet.methods.base import Method, Stage
-from linnet.randomness import permutation
+from linnet.randomness import permutation, reseed
 from linnet.recipes import Recipe
 from linnet.training.checkpoint import Checkpoints, Progress
 from linnet.training.device import Place, average_gradients, share_buffers
@@ -54,7 +54,6 @@ class Loop:
     selects: str | None
     where: Callable[[int], str]
     bar: bool | None = None
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
@@ -65,6 +64,11 @@ class Loop:
         self.saved_at = self.ticked_at = time.monotonic()
         size, whole = len(self.source), self.recipe.batch_size
         self.batch = min(whole, size // self.place.world * self.place.world)
+        if not self.recipe.drop_last and size % self.batch == 1 and self.batch > 1:
+            raise RecipeError(
+                f"{size} training images in batches of {self.batch} leave a last batch of one, which batch norm cannot "
+                "take; use drop_last = true, or another batch_size"
+            )
         self.steps = size // self.batch if self.recipe.drop_last else -(-size // self.batch)
 
     def run(self) -> Progress:
@@ -80,7 +84,7 @@ class Loop:
         bar = Bar(epochs * self.steps * self.batch, done, self.bar if self.place.main else False)
         try:
             for number in range(self.progress.stage, len(self.stages)):
-                optimizer = build_optimizer(self.stages[number], self.recipe)
+                optimizer = build_optimizer(self.stages[number], self.recipe, scaled=self.scaler.is_enabled())
                 if tensors:
                     load_optimizer_state(optimizer, _named(tensors, "optimizer."))
                     tensors = {}
@@ -106,14 +110,16 @@ class Loop:
                 self._save(optimizer)
         if self.selects is not None and progress.best is not None:
             self._load_best(progress.stage)
+        last = progress.stage + 1 == len(self.stages)
         self.progress = Progress(
             stage=progress.stage + 1,
             epochs_done=progress.epochs_done,
-            best=progress.best,
-            best_epoch=progress.best_epoch,
+            best=progress.best if last else None,
+            best_epoch=progress.best_epoch if last else -1,
+            best_sha256=progress.best_sha256 if last else "",
             log_bytes=progress.log_bytes,
             seconds=progress.seconds,
-            finished=progress.stage + 1 == len(self.stages),
+            finished=last,
         )
         self._save(None)
 
@@ -128,11 +134,13 @@ class Loop:
         for batch in batches:
             position = progress.epoch + progress.step / self.steps
             set_learning_rate(optimizer, learning_rate(recipe, position, epochs, progress.history))
+            # Dropout and stochastic depth draw from torch's own state: it too is keyed, by step and process.
+            reseed(recipe.seed, "step", progress.epochs_done, progress.step, self.place.rank)
             self._step(batch, optimizer)
             progress.step += 1
             progress.images += len(batch.index) * world
             bar.advance(len(batch.index) * world)
-            if self.place.main and time.monotonic() - self.saved_at > self.checkpoint_seconds:
+            if self.place.main and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
                 self._save(optimizer)
 
     def _step(self, batch: Batch, optimizer: Optimizer) -> None:
@@ -190,12 +198,16 @@ class Loop:
         progress = self.progress
         if self.selects is None:
             return
+        if self.selects not in measured:
+            raise RecipeError(
+                f"select_by = {self.selects!r}: this method gives no such figure; it gives {', '.join(measured)}"
+            )
         value = measured[self.selects]
         progress.history.append(value)
         if progress.best is None or value > progress.best:
             progress.best, progress.best_epoch = value, progress.epoch
             if self.place.main:
-                self.checkpoints.save_best(self.method.state_dict(), progress.stage)
+                progress.best_sha256 = self.checkpoints.save_best(self.method.state_dict(), progress.stage)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -228,7 +240,7 @@ class Loop:
     def _load_best(self, stage: int) -> None:
         self.place.wait()
         if self.selects is not None:
-            self.method.load_state_dict(self.checkpoints.load_best(stage))
+            self.method.load_state_dict(self.checkpoints.load_best(stage, self.progress.best_sha256))
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -12,18 +12,22 @@ from linnet.recipes import Recipe
 __all__ = ["build_optimizer", "load_optimizer_state", "optimizer_state", "set_learning_rate"]
 
 
-def build_optimizer(stage: Stage, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over a stage's groups; each group remembers its `lr_scale`."""
+def build_optimizer(stage: Stage, recipe: Recipe, *, scaled: bool = False) -> Optimizer:
+    """The recipe's optimizer over a stage's groups; each group remembers its `lr_scale`.
+
+    `scaled` says that a gradient scaler may skip steps (fp16). The fused update then stays off: a skipped first step
+    would leave its momentum unwritten.
+    """
     groups = [{"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters]
     if recipe.optimizer == "adamw":
-        return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=not scaled)
     return SGD(
         groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
-        fused=True,
+        fused=not scaled,
     )
 
 

@@ -17,10 +17,11 @@ from linnet.datasets import load_data
 from linnet.errors import RecipeError, RunError
 from linnet.images import Augmentation, ImageSource, load_images
 from linnet.manifest import Manifest
+from linnet.manifest_read import normal_split
 from linnet.recipes import Recipe
 from linnet.training.bundle import Bundle, open_bundle
 from linnet.training.data import TrainingData, prepare
-from linnet.training.device import Place, find_place
+from linnet.training.device import Place, decoding_workers, find_place
 from linnet.training.evaluate import floors, measure, predict
 
 __all__ = ["Evaluation", "Run", "marks"]
@@ -82,14 +83,17 @@ class Run:
         Raises:
             RunError: the data is not what the run was trained on.
         """
-        if self.data is None:
-            manifest = manifest or load_data(self.recipe.data, self.recipe.root and Path(self.recipe.root))
-            self.data = prepare(self.recipe, manifest)
-            if self.data.manifest.fingerprint != self.summary["data"]:
+        if self.data is None or manifest is not None:
+            there = self.summary["data_path"]
+            source = there if there and Path(there).exists() else self.recipe.data
+            manifest = manifest or load_data(source, self.recipe.root and Path(self.recipe.root))
+            data = prepare(self.recipe, manifest)
+            if data.manifest.fingerprint != self.summary["data"]:
                 raise RunError(
-                    f"{manifest.source} has changed since {self.folder} was trained on it; "
+                    f"{manifest.source} is not what {self.folder} was trained on, or has changed since; "
                     "put the old table back, or train again"
                 )
+            self.data = data
         return self.data
 
     def evaluate(self, split: str | None = None, manifest: Manifest | None = None) -> Evaluation:
@@ -103,7 +107,7 @@ class Run:
             RecipeError: no such split.
         """
         data = self.load(manifest)
-        split = split or ("test" if len(data.rows.get("test", ())) else "validation")
+        split = normal_split(split) if split else ("test" if len(data.rows.get("test", ())) else "validation")
         rows = data.rows.get(split)
         if rows is None or not len(rows):
             raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
@@ -111,6 +115,7 @@ class Run:
         source = self._source(data, rows, place)
         self.bundle.method.to(place.device)
         said = predict(self.bundle.method, source, place, self.recipe.batch_size)
+        source.close()
         evaluation = Evaluation(
             split,
             len(rows),
@@ -122,12 +127,14 @@ class Run:
             files.write_json(self.folder / f"evaluation-{split}.json", asdict(evaluation))
         return evaluation
 
-    def embed(self, images: Sequence[Path | str], batch_size: int = 64) -> NDArray[np.float32]:
-        """Embeddings (n, D) of image files.
+    def embed(self, images: Sequence[Path | str] | Path | str, batch_size: int = 64) -> NDArray[np.float32]:
+        """Embeddings (n, D) of image files, or of one.
 
         Raises:
             ImageError: files that cannot be decoded; names those of the first batch that has any.
         """
+        if isinstance(images, str | Path):
+            images = [images]
         method, parts = self.bundle.method, []
         device = next(method.parameters()).device
         with torch.inference_mode():
@@ -145,7 +152,7 @@ class Run:
             Augmentation("none"),
             seed=self.recipe.seed,
             device=place.device,
-            workers=self.recipe.workers or 0,
+            workers=decoding_workers(self.recipe, place),
             road=self.recipe.road,
             channels_last=self.recipe.channels_last,
         )

@@ -20,7 +20,7 @@ from linnet.methods import method_class
 from linnet.metrics.signals import reidentification
 from linnet.recipes import Recipe, resolve
 from linnet.training.api import train
-from linnet.training.device import find_place
+from linnet.training.device import decoding_workers, find_place
 from linnet.training.run import Run
 
 __all__ = ["SIGNALS", "Sweep", "Trial", "sweep"]
@@ -119,12 +119,13 @@ def _reidentification(run: Run) -> float:
         Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip),
         seed=recipe.seed,
         device=place.device,
-        workers=recipe.workers or 0,
+        workers=decoding_workers(recipe, place),
         road=recipe.road,
     )
     order = np.arange(len(source))
     views = torch.cat([method.predict(b.images).embedding for b in source.epoch(0, order, recipe.batch_size)])
     plain = torch.cat([method.predict(b.images).embedding for b in source.sequential(recipe.batch_size)])
+    source.close()
     coarse = torch.from_numpy(data.manifest.targets[rows, data.coarse])
     return reidentification(views.cpu(), plain.cpu(), coarse)
 

@@ -7,16 +7,23 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from linnet import files
-from linnet.errors import NonFiniteError, RecipeError, RunError
-from linnet.training.api import train
+from linnet.backbones import Backbone
+from linnet.errors import LinnetError, ManifestError, NonFiniteError, RecipeError, RunError, SupervisionError
+from linnet.manifest import Manifest
+from linnet.taxonomy import Taxonomy
+from linnet.training.api import selection_metric, train
+from linnet.training.bundle import open_bundle
 from linnet.training.data import prepare
+from linnet.training.evaluate import roles
 from linnet.training.run import Run
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
@@ -107,7 +114,7 @@ torch.set_num_threads(1)
 from linnet.training.api import train
 from tests.training.tiny import tiny_manifest, tiny_recipe
 folder, method = Path(sys.argv[1]), sys.argv[2]
-recipe = tiny_recipe(method=method, epochs=2, batch_size=48, validation=0.25, threads=1, drop_last=False)
+recipe = tiny_recipe(method=method, epochs=2, batch_size=40, validation=0.25, threads=1, drop_last=False)
 run = train(recipe, folder, tiny_manifest(), progress=False)
 figures = run.evaluate("test").figures
 weights = {name: float(value.double().sum()) for name, value in run.bundle.method.state_dict().items()}
@@ -157,3 +164,103 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path, monkeypatch
     names = [name for name in one[1] if "running" not in name and "tracked" not in name]
     sums = [torch.tensor([said[1][name] for name in names]) for said in (one, two)]
     torch.testing.assert_close(*sums, rtol=1e-3, atol=1e-3)
+
+
+def test_small_data_is_measured_as_far_as_it_goes(tmp_path: Path) -> None:
+    """One validation image a class has no spread; that figure is left out and nothing breaks."""
+    few = restrict_rows(5)
+    run = train(tiny_recipe(epochs=1, validation=0.2, batch_size=16), tmp_path / "run", few, progress=False)
+    assert "effective_rank" not in run.evaluate("validation").figures
+    with pytest.raises(RecipeError, match="rounds to none"):
+        train(tiny_recipe(validation=0.01), tmp_path / "none", few, progress=False)
+
+
+def restrict_rows(each: int) -> Manifest:
+    """The first `each` training images of every coarse class."""
+    manifest = tiny_manifest()
+    coarse = manifest.targets[:, 0]
+    train_rows = manifest.rows("train")
+    kept = [train_rows[coarse[train_rows] == label][:each] for label in range(6)]
+    return manifest.select(np.sort(np.concatenate(kept)))
+
+
+def test_levels_keep_their_names_apart() -> None:
+    """Levels that are called like a role, one level alone, and a level beside the two."""
+    base = tiny_manifest()
+    one = prepare(tiny_recipe(fine="coarse"), base)
+    assert roles(one) == {"coarse": 0, "level:fine": 1}
+    tree = Taxonomy(
+        ("coarse", "mid", "fine"),
+        (("all",), base.taxonomy.classes[0], base.taxonomy.classes[1]),
+        ((), (0,) * 6, base.taxonomy.parents[1]),
+    )
+    targets = np.column_stack([np.zeros(len(base), np.int64), base.targets])
+    deep = replace(base, taxonomy=tree, targets=targets)
+    assert roles(prepare(tiny_recipe(coarse="mid"), deep)) == {"level:coarse": 0, "coarse": 1, "fine": 2}
+    data = prepare(tiny_recipe(coarse="coarse", fine="coarse", validation=0.2), deep)
+    with pytest.raises(RecipeError, match="finer labels than method 'coarse' learns from"):
+        selection_metric(tiny_recipe(select_by="level:mid_recall@1"), data)
+    with pytest.raises(RecipeError, match="did you mean 'coarse_top1'"):
+        selection_metric(tiny_recipe(select_by="coarse_top_1"), data)
+
+
+def test_divergence_in_the_last_step_is_told_as_such(tmp_path: Path) -> None:
+    """One step an epoch: the weights are ruined after the check, and evaluation meets them."""
+    with pytest.raises(NonFiniteError, match="diverged"):
+        train(tiny_recipe(lr=1e30, batch_size=1000), tmp_path / "run", tiny_manifest(), progress=False)
+
+
+def test_rows_without_a_split_are_not_passed_over() -> None:
+    manifest = tiny_manifest()
+    codes = manifest.split_codes.copy()
+    codes[:3] = -1
+    with pytest.raises(ManifestError, match=r"3 images have no split while others do \(creatures, row 1"):
+        prepare(tiny_recipe(), replace(manifest, split_codes=codes))
+
+
+def test_unlabelled_training_images_are_named() -> None:
+    manifest = tiny_manifest()
+    targets = manifest.targets.copy()
+    targets[manifest.rows("train")[:2]] = -1
+    with pytest.raises(SupervisionError, match=r"2 of \d+ training images have no coarse label \(creatures, row 1"):
+        prepare(tiny_recipe(validation=0.0, select_on="last"), replace(manifest, targets=targets))
+
+
+def test_a_start_that_fails_claims_no_folder(tmp_path: Path) -> None:
+    """After mending the setting the same command works."""
+    folder = tmp_path / "run"
+    with pytest.raises(RecipeError, match="unknown"):
+        train(tiny_recipe(backbone="cifar-resnet19", epochs=1), folder, tiny_manifest(), progress=False)
+    train(tiny_recipe(epochs=1), folder, tiny_manifest(), progress=False)
+
+
+def test_a_damaged_best_checkpoint_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(tiny_recipe(epochs=1), folder, tiny_manifest(), progress=False)
+    best = folder / "checkpoints/best-00.safetensors"
+    content = bytearray(best.read_bytes())
+    content[-8:] = b"12345678"
+    best.write_bytes(bytes(content))
+    with pytest.raises(RunError, match="checksums differ"):
+        train(tiny_recipe(epochs=1), folder, tiny_manifest(), resume=True, progress=False)
+
+
+@pytest.mark.parametrize("change", [{"coarse": -1}, {"taxonomy": 3}, {"method": "fine"}, {"width": 8}, {"options": 1}])
+def test_a_bundle_that_was_edited_is_one_clear_error(change: dict[str, object], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
+    card = files.read_json(tmp_path / "run/bundle/bundle.json")
+    files.write_json(tmp_path / "run/bundle/bundle.json", {**card, **change})
+    with pytest.raises(LinnetError):
+        open_bundle(tmp_path / "run/bundle")
+
+
+def test_draws_from_the_global_state_are_keyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net with dropout trains to the same bits twice, whatever was drawn before."""
+    plain = Backbone.forward
+    monkeypatch.setattr(Backbone, "forward", lambda self, x: F.dropout(plain(self, x), 0.5, self.training))
+    seen = []
+    for name in ("one", "two"):
+        torch.rand(3)
+        run = train(tiny_recipe(epochs=1), tmp_path / name, tiny_manifest(), progress=False)
+        seen.append(files.digest(run.folder / "checkpoints/best-00.safetensors"))
+    assert seen[0] == seen[1]
