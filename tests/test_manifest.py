@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from linnet.attributes import Attributes, read_attributes
 from linnet.errors import ManifestError, TaxonomyError
+from linnet.folders import readable_suffixes
 from linnet.manifest import Manifest, build_manifest, from_dataset, read_manifest, write_manifest
 from linnet.manifest_read import distinct_labels
 from linnet.tables import SUFFIXES, Places
@@ -214,6 +216,45 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert manifest.taxonomy.classes == (("bus", "train"),)
 
 
+def test_no_photo_is_left_out_unnoticed(tmp_path: Path) -> None:
+    root = touch(tmp_path, "dog/1.jpg", "dog/2.HEIC", "cat/3.dng", "cat/4.jpg")
+    with pytest.raises(
+        ManifestError, match=r"2 photos of a kind .*:\n  cat/3\.dng\n  dog/2\.HEIC\nConvert them"
+    ) as error:
+        read_manifest(root)
+    assert "move them out" in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", sorted(readable_suffixes() - {".avifs", ".jpc", ".j2c"}))
+def test_what_is_called_readable_is(tmp_path: Path, suffix: str) -> None:
+    kind = {".jpf": "JPEG2000", ".jpx": "JPEG2000", ".pbm": "PPM", ".pgm": "PPM"}.get(suffix)
+    target = tmp_path / f"1{suffix}"
+    Image.new("RGB", (64, 64)).save(target, kind)
+    with Image.open(target) as image:
+        image.load()
+
+
+def test_a_class_folder_without_an_image(tmp_path: Path) -> None:
+    root = touch(tmp_path, "dog/husky/1.jpg", "dog/corgi/notes.txt", "cat/.hidden.jpg")
+    with pytest.raises(ManifestError, match=r"2 folders without an image.*:\n  cat\n  dog/corgi\nPut their images in"):
+        read_manifest(root)
+
+
+def test_other_files_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "dog/1.jpg", "dog/a.txt", "dog/b.TXT", "Thumbs.db", "dog/.DS_Store", "dog/LICENSE")
+    assert len(read_manifest(tmp_path)) == 1
+    told = [record.getMessage() for record in caplog.records if record.name == "linnet"]
+    assert told == [f"{tmp_path}: passed over: 1 .db, 2 .txt, 1 without a suffix"]
+
+
+def test_train_beside_a_folder_that_is_no_split(tmp_path: Path) -> None:
+    root = touch(tmp_path, "train/dog/1.jpg", "holdout/dog/2.jpg", "test/dog/3.jpg")
+    with pytest.raises(
+        ManifestError, match="train is a split, holdout is not; move holdout below a split or rename it"
+    ):
+        read_manifest(root)
+
+
 def test_folder_with_taxonomy_above(tmp_path: Path) -> None:
     taxonomy = Taxonomy.from_table([("husky", "dog"), ("siam", "cat")])
     manifest = read_manifest(touch(tmp_path, "husky/1.jpg", "siam/1.jpg"), taxonomy=taxonomy)
@@ -230,7 +271,7 @@ def test_folder_with_a_manifest_in_it(tmp_path: Path) -> None:
 
 
 def test_folder_errors(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"no images in it or below; image files end in \.bmp"):
+    with pytest.raises(ManifestError, match=r"no images in it or below; image files end in .*\.bmp"):
         read_manifest(tmp_path)
     touch(tmp_path, "1.jpg")
     with pytest.raises(ManifestError, match="no class folders"):
