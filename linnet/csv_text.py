@@ -12,10 +12,29 @@ import pyarrow.csv as pa_csv
 from linnet.errors import ManifestError
 from linnet.hierarchy import first_few
 
-__all__ = ["DELIMITERS", "header", "read"]
+__all__ = ["DELIMITERS", "delimiter_of", "header", "read"]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def delimiter_of(path: Path, given: str | None = None) -> str:
+    """What separates the cells: as given, else a tab in a .tsv, else a comma.
+
+    A .csv whose header has semicolons and no comma has semicolons: where a comma marks decimals, spreadsheets write
+    it so.
+    """
+    if given is not None:
+        return given
+    usual = DELIMITERS[path.suffix.lower()]
+    if usual == ",":
+        try:
+            cells = next((row for _, row in _rows(path, usual) if row), [])
+        except (UnicodeDecodeError, csv.Error):
+            return usual  # `header` says what is wrong
+        if len(cells) == 1 and ";" in cells[0]:
+            return ";"
+    return usual
 
 
 def header(path: Path, delimiter: str, checked: bool = False) -> list[str]:

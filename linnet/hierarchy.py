@@ -75,13 +75,13 @@ class _Problems:
     two_parents: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def check(self) -> None:
+    def check(self, columns: Sequence[str] = ()) -> None:
         if self.two_parents:
             raise TaxonomyError(
                 f"a class can have one parent only:\n{first_few(self.two_parents)}\n"
                 "Mend the wrong rows; or, when these are different classes of one name, rename them or set "
                 "qualify=True, which puts the parent before every name. Levels must go from coarsest to "
-                "finest."
+                "finest." + (_choose(columns) if len(self.two_parents) > 1 and len(columns) > 1 else "")
             )
         if self.skipped:
             raise TaxonomyError(
@@ -93,6 +93,13 @@ class _Problems:
             )
 
 
+def _choose(columns: Sequence[str]) -> str:
+    return (
+        f"\nThe columns read as levels are {', '.join(columns)}; when one of them is no level, choose with "
+        f"levels={columns[0]} (several: levels={','.join(columns[:2])})."
+    )
+
+
 def infer(
     levels: Sequence[str],
     labels: Sequence[Labels],
@@ -100,6 +107,7 @@ def infer(
     *,
     allow_skips: bool = False,
     qualify: bool = False,
+    columns: Sequence[str] = (),
 ) -> Hierarchy:
     """Work out the hierarchy that the rows of labels imply.
 
@@ -112,6 +120,7 @@ def infer(
         where: the place of a row for messages, such as 'photos.csv, line 17'.
         allow_skips: a missing class between (or above) known ones takes the name of the finer class.
         qualify: name every class below the coarsest level 'parent/name'.
+        columns: the columns of a table that the levels were read from, for the message to choose from.
 
     Raises:
         TaxonomyError: a class with two parents, a skipped level, names that only look alike; names the rows.
@@ -133,7 +142,7 @@ def infer(
             for coarser, (ancestor, claimed) in facts.above.items():
                 if coarser < level - 1:
                     _claim(problems, levels, level - 1, parent, upper, coarser, ancestor, claimed, where)
-    problems.check()
+    problems.check(columns)
     classes = tuple(tuple(sorted(names)) for names in known)
     for level, names in enumerate(classes):
         _check_spelling(levels[level], names, {name: where(facts.row) for name, facts in known[level].items()})

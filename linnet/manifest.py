@@ -186,7 +186,8 @@ def build_manifest(
         return probe.where(int(first[number]))
 
     if taxonomy is None:
-        found = infer(levels, rows, where, allow_skips=allow_skips, qualify=qualify)
+        columns = () if places.word == "file" else levels  # folders have no columns to choose from
+        found = infer(levels, rows, where, allow_skips=allow_skips, qualify=qualify, columns=columns)
         taxonomy, rows = Taxonomy(levels, found.classes, found.parents), found.labels
     else:
         rows = _spread(source, levels, rows, taxonomy)
@@ -241,7 +242,8 @@ def read_manifest(
         attributes: a table with the class name, then numbers; see `attributes.read_attributes`.
         allow_skips: a class that no row tells takes the name of the finer one.
         qualify: the parent goes before every class name, so that one name may stand in several branches.
-        delimiter: what separates the cells of a CSV, when not a comma.
+        delimiter: what separates the cells of a CSV. By default a comma, or a semicolon where the header has semicolons
+            and no comma (as spreadsheets write it in many countries).
 
     Raises:
         ManifestError, TaxonomyError: with the file, the rows, and what to do.

@@ -79,7 +79,7 @@ def column_names(source: Path | str, delimiter: str | None = None) -> list[str]:
     elif kind == ".jsonl":
         names = _jsonl_names(path)
     else:
-        names = csv_text.header(path, delimiter or csv_text.DELIMITERS[kind], checked=delimiter is not None)
+        names = csv_text.header(path, csv_text.delimiter_of(path, delimiter), checked=delimiter is not None)
     stripped = [name.strip() for name in names]
     blank = [str(number) for number, name in enumerate(stripped, start=1) if not name]
     if blank:
@@ -110,7 +110,7 @@ def read_columns(
         columns: the columns to read; they must be there.
         plain: columns with hardly a value twice (image paths), kept as plain strings.
         numbers: columns that stay numbers where the format has them (Parquet, JSONL).
-        delimiter: what separates the cells of a CSV or TSV file, when not ',' or a tab.
+        delimiter: what separates the cells of a CSV or TSV file, when not ',' or a tab; see `csv_text.delimiter_of`.
 
     Raises:
         ManifestError: see `column_names`; a column that is missing; cells that cannot be read, with their
@@ -130,7 +130,7 @@ def read_columns(
     elif kind == ".jsonl":
         table = TextTable(str(path), *_read_jsonl(path, names, columns, numbers))
     else:
-        given = delimiter or csv_text.DELIMITERS[kind]
+        given = csv_text.delimiter_of(path, delimiter)
         cells, lines = csv_text.read(path, names, columns, plain, given)
         table = TextTable(
             str(path),

@@ -116,6 +116,22 @@ def test_splits(tmp_path: Path) -> None:
         read_manifest(saved(tmp_path, "image,fine\na,x\n")).rows("train")
 
 
+def test_semicolons_are_read_unasked(tmp_path: Path) -> None:
+    manifest = read_manifest(saved(tmp_path, 'image;price;fine\na.jpg;"1,5";x\nb.jpg;2;y, z\n'), levels=["fine"])
+    assert names(manifest) == [("x",), ("y, z",)]
+    with pytest.raises(ManifestError, match="line 3: 1 cells instead of 2"):
+        read_manifest(saved(tmp_path, "image;fine\na;x\nb\n"))
+
+
+def test_columns_that_are_no_levels(tmp_path: Path) -> None:
+    rows = "a,dog,ann\nb,dog,bob\nc,cat,ann\nd,cat,bob\n"
+    with pytest.raises(TaxonomyError, match=r"read as levels are category, photographer;.*choose with levels=category"):
+        read_manifest(saved(tmp_path, "image,category,photographer\n" + rows))
+    with pytest.raises(TaxonomyError) as error:
+        read_manifest(saved(tmp_path, "image,category,photographer\na,dog,ann\nb,cat,ann\n"))
+    assert "levels=" not in str(error.value), "one contradiction is a slip in a row"
+
+
 def test_levels_choose_and_order_columns(tmp_path: Path) -> None:
     source = saved(tmp_path, "fine,image,width,coarse\nhusky,a.jpg,640,dog\n")
     assert read_manifest(source, levels=("coarse", "fine")).taxonomy.parents == ((), (0,))
@@ -310,7 +326,8 @@ def test_links_that_go_round(tmp_path: Path) -> None:
         ("image,split\na,train\n", "a.csv", "no column of labels, only image, split"),
         ("image,fine,fine\na,x,y\n", "a.csv", "column 'fine' is there twice"),
         ("image,fine,\na,x,\n", "a.csv", "column 3 has no name"),
-        ("image;fine\na;x\n", "a.csv", "separated by semicolons, not by commas.*delimiter=';'"),
+        ("image;fine\na;x\n", "a.tsv", "separated by semicolons, not by tabs.*delimiter=';'"),
+        ("image|fine\na|x\n", "a.csv", "separated by bars, not by commas.*delimiter='|'"),
         ("image\tfine\na\tx\n", "a.csv", r"separated by tabs.*or the suffix \.tsv"),
         ("image,fine\na,x\n", "a.tsv", "separated by commas, not by tabs"),
         ("image,fine\na,x\nb\nc,y,z\n", "a.csv", "line 3: 1 cells instead of 2: 'b'\n  line 4: 3 cells"),

@@ -7,19 +7,28 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from linnet.datasets import KNOWN
 from linnet.recipes.messages import translate
 
-__all__ = ["Recipe"]
+__all__ = ["READING", "Recipe"]
+
+READING = ("levels", "delimiter", "qualify", "allow_skips")
+"""The settings that say how a table or folder is read; see `manifest.read_manifest`."""
 
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _as_mark(value: object) -> object:
+    return "\t" if value in ("\\t", "tab") else value
+
+
 _Listed = BeforeValidator(_as_tuple)
 _Count = Annotated[int, Field(ge=1)]
 _Names = Annotated[tuple[str, ...], Field(min_length=1), _Listed]
 _Counts = Annotated[tuple[_Count, ...], _Listed]
+_Mark = Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_as_mark)]
 _Colour = Annotated[tuple[float, float, float], _Listed]
 
 
@@ -36,6 +45,19 @@ class Recipe(BaseModel):
     # Data
     data: str = Field(default="", description="a known data set, a manifest file, or a folder of images")
     root: str | None = Field(default=None, description="folder that holds the data set, or that image paths start from")
+    levels: _Names | None = Field(
+        default=None,
+        description="reading a table: its columns of labels, coarsest first; none = all but image and split",
+    )
+    delimiter: _Mark | None = Field(
+        default=None, description="reading a CSV: what separates its cells (tab for a tab); none = comma or semicolon"
+    )
+    qualify: bool = Field(
+        default=False, description="reading: put the parent before every class name, where branches share names"
+    )
+    allow_skips: bool = Field(
+        default=False, description="reading: a class that no row tells takes the name of the finer one"
+    )
     coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
     fine: str | None = Field(default=None, description="level to find; none = the finest")
     classes: _Names | None = Field(default=None, description="keep only these coarse classes; none = all")
@@ -140,8 +162,24 @@ class Recipe(BaseModel):
         """
         return type(self).read({**self.model_dump(), **settings})
 
+    def reading(self) -> dict[str, Any]:
+        """The reading options that are set, as keywords for `datasets.load_data`; {} for a known data set."""
+        return {} if self.data in KNOWN else self._reading_set()
+
+    def _reading_set(self) -> dict[str, Any]:
+        return {
+            name: getattr(self, name)
+            for name in READING
+            if getattr(self, name) != type(self).model_fields[name].default
+        }
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.data in KNOWN and self._reading_set():
+            raise ValueError(
+                f"{', '.join(self._reading_set())}: for tables and folders only; {self.data!r} is a known data set "
+                f"(a folder of that name is ./{self.data})"
+            )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither")
         if self.resize is not None and self.resize < self.image_size:

@@ -61,7 +61,7 @@ def train(
     out = Path(out)
     place = find_place(recipe)
     if manifest is None:
-        manifest = load_data(recipe.data, Path(recipe.root) if recipe.root else None)
+        manifest = load_data(recipe.data, Path(recipe.root) if recipe.root else None, **recipe.reading())
     data = prepare(recipe, manifest)
     selects = selection_metric(recipe, data)
     if len(data.rows["train"]) < place.world:

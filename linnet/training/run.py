@@ -84,9 +84,11 @@ class Run:
             RunError: the data is not what the run was trained on.
         """
         if self.data is None or manifest is not None:
-            there = self.summary["data_path"]
+            there = self.summary.get("data_path")
             source = there if there and Path(there).exists() else self.recipe.data
-            manifest = manifest or load_data(source, self.recipe.root and Path(self.recipe.root))
+            manifest = manifest or load_data(
+                source, self.recipe.root and Path(self.recipe.root), **self.recipe.reading()
+            )
             data = prepare(self.recipe, manifest)
             if data.manifest.fingerprint != self.summary["data"]:
                 raise RunError(

@@ -41,6 +41,9 @@ def test_every_setting_is_described_and_has_a_default() -> None:
         ({"warmup": 31}, ("warmup = 31 is longer than epochs = 30",)),
         ({"nesterov": True, "momentum": 0}, ("nesterov = true needs momentum",)),
         ({"pretrained": True, "weights": "w.safetensors"}, ("pretrained = true and weights",)),
+        ({"delimiter": ";;"}, ("delimiter = ';;'",)),
+        ({"levels": []}, ("levels = []", "not empty")),
+        ({"data": "cifar100", "levels": ["fine"]}, ("levels: for tables and folders only", "./cifar100")),
         ({"published": {"fine_recall@1": "57"}}, ("published has '57'", "a table of names and values")),
     ],
 )
@@ -62,6 +65,12 @@ def test_change_checks() -> None:
     assert Recipe().change(lr=0.5).lr == 0.5
     with pytest.raises(RecipeError, match="lr = -1"):
         Recipe().change(lr=-1)
+
+
+def test_reading_options_are_those_that_are_set() -> None:
+    assert Recipe(data="photos.csv").reading() == Recipe(data="creatures").reading() == {}
+    recipe = Recipe.read({"data": "photos.csv", "levels": ["a", "b"], "delimiter": "tab", "allow_skips": True})
+    assert recipe.reading() == {"levels": ("a", "b"), "delimiter": "\t", "allow_skips": True}
 
 
 RECIPES = st.builds(

@@ -27,14 +27,18 @@ OPTIONS = {"coins": Weighted, "coarse": Plain}
 
 @pytest.fixture(autouse=True)
 def _methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two methods of our own, so that these tests stand without the real ones."""
+    """Two methods of our own, so that these tests stand without the real ones and the options in their recipes."""
 
     def method_options(method: str) -> type[BaseModel]:
         if method not in OPTIONS:
             raise RecipeError(f"method: {method!r} is not one of coins, coarse")
         return OPTIONS[method]
 
+    def shelf(name: str) -> Recipe:
+        return load_recipe(name).change(options={"scope": "coarse"} if name.endswith("/coins") else {})
+
     monkeypatch.setattr(overrides, "method_options", method_options)
+    monkeypatch.setattr(overrides, "load_recipe", shelf)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,11 @@ def _methods(monkeypatch: pytest.MonkeyPatch) -> None:
         ("classes=fish,flowers", "classes", ["fish", "flowers"]),
         ("classes=fish", "classes", ["fish"]),
         ("mean=0.5,0.5,0.5", "mean", [0.5, 0.5, 0.5]),
+        ("levels=category", "levels", ["category"]),
+        ("levels=kind,breed", "levels", ["kind", "breed"]),
+        ("delimiter=;", "delimiter", ";"),
+        ("delimiter='|'", "delimiter", "|"),
+        ("qualify=True", "qualify", True),
         (" lr = 0.05 ", "lr", 0.05),
     ],
 )
