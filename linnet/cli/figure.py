@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from linnet.datasets.patches import Boxes
     from linnet.training.run import Run
 
 __all__ = ["figure", "register"]
@@ -35,32 +36,42 @@ def figure(
     runs: Annotated[Path, typer.Option(help="Folder of the three runs; those there are not trained again.")] = Path(
         "runs/patches"
     ),
+    record: Annotated[Path | None, typer.Option(help="Keep the shares of attention in this file of results.")] = None,
     images: Annotated[int, typer.Option(min=1, max=32, help="How many images to draw.")] = 6,
 ) -> None:
     """Train Base, Fine and Indi on the two-patch images and draw their attention maps (paper 001, Fig. 2)."""
+    import numpy as np
+
+    from linnet.cli.record import results_of
     from linnet.datasets.patches import load_with_boxes
     from linnet.randomness import permutation
     from linnet.recipes import resolve
     from linnet.report.figures import attention_figure
+    from linnet.report.results import append_results
     from linnet.training.api import train
+    from linnet.training.run import Evaluation
 
     manifest, boxes = load_with_boxes()
     assert manifest.pixels is not None
-    maps = {}
+    maps: dict[str, NDArray[np.float32]] = {}
+    measured: dict[str, Run] = {}
     for method, name in _ROWS.items():
         tell(f"training {name} ({method})")
         run = train(resolve(f"patches/{method}"), runs / method, manifest, resume=True)
         maps[name] = _maps(run, manifest.pixels)
+        measured[name] = run
     shown = permutation(len(manifest), 0, "figure")[:images]
     attention_figure(manifest.pixels[shown], {name: each[shown] for name, each in maps.items()}, out)
+    shares = {name: _shares(each, boxes) for name, each in maps.items()}
+    even = _shares(np.ones_like(maps["Base"]), boxes)
+    if record is not None:
+        found = {name: Evaluation("train", len(manifest), each, even) for name, each in shares.items()}
+        append_results(record, [line for name in maps for line in results_of([measured[name]], [found[name]])])
     table = Table(title="Share of attention, mean over 512 images (%)")
     for heading in ("method", "big patch (coarse)", "small patch (fine)", "blank"):
         table.add_column(heading, justify="left" if heading == "method" else "right")
-    for name, each in maps.items():
-        big, small = _share(each, boxes.big), _share(each, boxes.small)
-        table.add_row(name, f"{big:.1f}", f"{small:.1f}", f"{100 - big - small:.1f}")
-    area = [_share(maps["Base"] * 0 + 1, box) for box in (boxes.big, boxes.small)]
-    table.add_row("even over the image", f"{area[0]:.1f}", f"{area[1]:.1f}", f"{100 - sum(area):.1f}")
+    for name, each in {**shares, "even over the image": even}.items():
+        table.add_row(name, *(f"{share:.1f}" for share in each.values()))
     Console().print(table)
     tell(f"figure: {out}")
 
@@ -81,6 +92,12 @@ def _maps(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             size = (int(pixels.shape[1]), int(pixels.shape[2]))
             parts.append(attention_maps(features, size).clamp(0, 1).numpy())
     return np.concatenate(parts)
+
+
+def _shares(maps: NDArray[np.float32], boxes: Boxes) -> dict[str, float]:
+    """Where the attention goes: big patch, small patch, and neither, percent."""
+    big, small = _share(maps, boxes.big), _share(maps, boxes.small)
+    return {"attention_big_patch": big, "attention_small_patch": small, "attention_blank": 100 - big - small}
 
 
 def _share(maps: NDArray[np.float32], boxes: NDArray[np.int64]) -> float:

@@ -37,17 +37,22 @@ class InstanceOptions(HeadOptions):
 
 
 class CoinsOptions(Options):
-    """Settings of `coins`."""
+    """Settings of `coins`.
+
+    The defaults are what a sweep chose on a validation split by coarse labels alone (docs/coins.md): a small lambda,
+    and an instance head of unit rows, which learns its N classes within the epochs that a small run has. The recipes
+    of the paper's rows name the paper's plain heads.
+    """
 
     lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of the instance loss")
     scope: Literal["coarse", "all"] = Field(
         "coarse", description="instances an image is told from: those of its coarse class (Eq. 5), or all (Eq. 4)"
     )
     cosine: Literal["none", "instance", "both"] = Field(
-        "none", description="heads that normalise embedding and weights; 'both' is the ICCV version"
+        "instance", description="heads that normalise embedding and weights; 'none' is Eq. 4-5, 'both' the ICCV version"
     )
     temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
-    head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
+    head_lr: float = Field(10.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
 
 
 def _split_groups(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:

@@ -10,10 +10,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from linnet.datasets import KNOWN
 from linnet.recipes.messages import translate
 
-__all__ = ["READING", "Recipe"]
+__all__ = ["FREE", "PROVENANCE", "READING", "Recipe"]
 
 READING = ("levels", "delimiter", "qualify", "allow_skips")
 """The settings that say how a table or folder is read; see `manifest.read_manifest`."""
+
+FREE = ("seed", "threads", "workers", "device", "root", "road", "compile", "delimiter")
+"""The settings that say where, how fast and with which draws; a recipe that differs in these alone is the same."""
+
+PROVENANCE = ("paper", "table", "row", "dataset", "protocol", "scale", "published", "note")
+"""The settings that say what a recipe is, and decide nothing."""
 
 
 def _as_tuple(value: object) -> object:
@@ -138,7 +144,9 @@ class Recipe(BaseModel):
     row: str = Field(default="", description="method and variant, as results name them")
     dataset: str = Field(default="", description="data set, as results name it")
     protocol: str = Field(default="", description="what is trained on, and what is measured how")
-    scale: Literal["full", "cpu", ""] = Field(default="", description="the paper's size, or cut to what a CPU can do")
+    scale: Literal["full", "cpu", "own", ""] = Field(
+        default="", description="the paper's size, cut to what a CPU can do, or changed by a user"
+    )
     published: dict[str, float] = Field(default={}, description="the paper's figures by metric name, percent")
     note: str = Field(default="", description="what else a reader must know")
 

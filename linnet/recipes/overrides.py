@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from linnet.errors import RecipeError, nearest
-from linnet.recipes.messages import allowed, keys, translate
-from linnet.recipes.model import Recipe
+from linnet.recipes.messages import allowed, keys, show, translate
+from linnet.recipes.model import FREE, PROVENANCE, READING, Recipe
 from linnet.recipes.shelf import load_recipe
 
 __all__ = ["check_options", "method_options", "parse_overrides", "resolve"]
@@ -45,18 +45,23 @@ def check_options(recipe: Recipe, where: str = "recipe") -> Recipe:
     return recipe.model_copy(update={"options": options.model_dump(by_alias=True)})
 
 
-def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), **fixed: Any) -> Recipe:
-    """A recipe by name (none = the defaults) with settings changed, complete and checked.
+def resolve(
+    name: str | Recipe | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), **fixed: Any
+) -> Recipe:
+    """A recipe by name (none = the defaults), or one at hand, with settings changed, complete and checked.
 
     `overrides` are texts such as 'lr=0.05', or a mapping of keys to Python values, as `fixed` is. A change of
     method drops the recipe's options and published figures, which belong to the old one; a change of data
-    drops the published figures too.
+    drops the published figures too. A named recipe with any setting changed that decides the outcome is no longer
+    that recipe: its scale becomes "own", its published figures go, and its note says what was changed. What is
+    `FREE` may change, and data may be given where the recipe has none.
 
     Raises:
         RecipeError: an unknown recipe, key, method or option, or a value that is not allowed.
     """
-    base = load_recipe(name) if name is not None else Recipe()
-    where = f"recipe {name}" if name is not None else "settings"
+    shelved = load_recipe(name) if isinstance(name, str) else None
+    base = shelved or (name if isinstance(name, Recipe) else Recipe())
+    where = f"recipe {name}" if shelved else "settings"
     changes = _place(overrides, base) if isinstance(overrides, Mapping) else parse_overrides(overrides, base)
     changes |= fixed
     if changes.get("method", base.method) != base.method:
@@ -64,7 +69,30 @@ def resolve(name: str | None = None, overrides: Sequence[str] | Mapping[str, Any
     if base.data and changes.get("data", base.data) != base.data:
         base = base.model_copy(update={"dataset": "", "published": {}, "note": ""})
     options = {**base.options, **changes.get("options", {})}
-    return check_options(Recipe.read({**base.model_dump(), **changes, "options": options}, where), where)
+    recipe = check_options(Recipe.read({**base.model_dump(), **changes, "options": options}, where), where)
+    told = _changes(shelved, recipe) if shelved else []
+    if not told:
+        return recipe
+    note = "; ".join(filter(None, [recipe.note, f"changed from {name}: {', '.join(told)}"]))
+    return recipe.model_copy(update={"scale": "own", "published": {}, "note": note})
+
+
+def _changes(old: Recipe, new: Recipe) -> list[str]:
+    """The settings, as key=value, that decide the outcome and are not the recipe's own."""
+    free = {*FREE, *PROVENANCE, "options", *(() if old.data else ("data", *READING))}
+    told = [
+        f"{key}={_told(value)}"
+        for key, value in new.model_dump().items()
+        if key not in free and value != getattr(old, key)
+    ]
+    # Another method is measured against its own defaults.
+    same = old.method == new.method
+    before = check_options(old.model_copy(update={"method": new.method, "options": old.options if same else {}}))
+    return told + [f"{key}={_told(value)}" for key, value in new.options.items() if value != before.options.get(key)]
+
+
+def _told(value: object) -> str:
+    return value if isinstance(value, str) else show(value)
 
 
 def parse_overrides(items: Sequence[str], base: Recipe | None = None) -> dict[str, Any]:

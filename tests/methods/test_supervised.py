@@ -29,4 +29,4 @@ def test_fine(tmp_path: Path) -> None:
 
 def test_cosine_heads(tmp_path: Path) -> None:
     """The battery with normalised heads."""
-    check_method("coarse", tmp_path, {"cosine": True, "temperature": 0.2})
+    check_method("coarse", tmp_path, {"cosine": True, "temperature": 0.2}, export=False)
