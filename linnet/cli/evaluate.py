@@ -22,7 +22,9 @@ def evaluate(
         list[Path],
         typer.Argument(metavar="RUN...", help="Run folder; several must be seeds of one recipe."),
     ],
-    on: Annotated[str | None, typer.Option(help="Split; by default test, else validation.")] = None,
+    on: Annotated[str | None, typer.Option(help="Split (val is validation); by default test, else validation.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda.")] = None,
     record: Annotated[
         Path | None, typer.Option(help="Append the figures to this file of JSON lines, one line a metric.")
     ] = None,
@@ -33,6 +35,9 @@ def evaluate(
     from linnet.training.run import Run
 
     runs = [Run.open(folder) for folder in folders]
+    moved = {key: value for key, value in (("root", root), ("device", device)) if value is not None}
+    for run in runs:
+        run.recipe = run.recipe.change(**moved)
     found = [run.evaluate(on) for run in runs]
     for run, each in zip(runs, found, strict=True):
         title = f"{run.folder}: {run.recipe.method} on {each.images:,} {each.split} images"

@@ -40,11 +40,13 @@ def train(
     root: Annotated[str | None, typer.Option(help="Folder that holds the data set, or image paths.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print all settings as TOML, and stop.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, by the settings it was begun with.")
+    ] = False,
 ) -> None:
     """Train on images with coarse labels (or finer), and measure on the test split."""
     arguments = arguments or []
-    settings = read_settings(arguments, recipe, root, out if resume else None)
+    settings = _resumed(arguments, recipe, root, out) if resume else read_settings(arguments, recipe, root)
     if dry_run:
         from linnet.recipes import to_toml
 
@@ -55,29 +57,72 @@ def train(
         _run(settings, folder, resume)
     except KeyboardInterrupt:
         command = ["linnet", "train", "--resume", "--out", str(folder)]
-        complain(f"interrupted; resume with: {shlex.join(command)}")
+        begun = (folder / "recipe.json").exists()
+        complain(f"interrupted; resume with: {shlex.join(command)}" if begun else "interrupted before training began")
         raise typer.Exit(130) from None
 
 
-def read_settings(arguments: list[str], recipe: str | None, root: str | None, old: Path | None = None) -> Recipe:
-    """The resolved recipe; a run that is resumed with nothing else said brings its own."""
-    from linnet.recipes import Recipe, resolve
+def read_settings(arguments: list[str], recipe: str | Recipe | None, root: str | None) -> Recipe:
+    """The resolved recipe of `[DATA] key=value...`, from the one that is named, or at hand.
 
-    if old is not None and not arguments and recipe is None and (old / "recipe.json").exists():
-        return Recipe.read(files.read_json(old / "recipe.json"), f"{old}/recipe.json")
-    data = None
-    if arguments and (not _SETTING.match(arguments[0]) or Path(arguments[0]).exists()):
-        data, *arguments = arguments
+    Raises:
+        RecipeError: a setting that is not allowed, or no data.
+    """
+    from linnet.recipes import resolve
+
+    data, items = _split(arguments)
     fixed = {key: value for key, value in (("data", data), ("root", root)) if value is not None}
-    settings = resolve(recipe, arguments, **fixed)
+    settings = resolve(recipe, items, **fixed)
     if not settings.data:
-        from linnet.datasets import KNOWN
+        raise RecipeError(_data_wanted(recipe if isinstance(recipe, str) else None, settings))
+    return settings
 
-        raise RecipeError(
+
+def _split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """DATA, where the first argument is it, and the settings."""
+    if arguments and (not _SETTING.match(arguments[0]) or Path(arguments[0]).exists()):
+        return arguments[0], arguments[1:]
+    return None, arguments
+
+
+def _data_wanted(recipe: str | None, settings: Recipe) -> str:
+    """What to train on, for a user who did not say."""
+    from linnet.datasets import KNOWN
+
+    if recipe is None:
+        return (
             f"say what to train on: linnet train DATA ..., where DATA is one of {', '.join(KNOWN)}, "
             "or a table (CSV, TSV, Parquet, JSON lines) or folder of images"
         )
-    return settings
+    coarse, fine = settings.coarse or "coarse", settings.fine or "fine"
+    called = f" ({settings.dataset})" if settings.dataset else ""
+    return (
+        f"recipe {recipe}{called} has no data of its own: say what to train on, as DATA. That is a table (CSV, TSV, "
+        f"Parquet, JSON lines) with the columns image, split (train, test), {coarse} and {fine}, or a folder "
+        f"train/{coarse}/{fine}/0001.jpg with test/ beside it. For example, where paths in the table start from DIR: "
+        f"linnet train photos.csv --recipe {recipe} --root DIR"
+    )
+
+
+def _resumed(arguments: list[str], recipe: str | None, root: str | None, out: Path | None) -> Recipe:
+    """The settings of a run to go on with: its own, unless a recipe is named, with what else is said.
+
+    Training refuses changes that would make it another run.
+
+    Raises:
+        RunError: it is not said which run, or the folder holds none.
+        RecipeError: as `read_settings`.
+    """
+    from linnet.recipes import Recipe
+
+    if out is None:
+        if recipe is None and _split(arguments)[0] is None:
+            raise RunError("--resume needs --out FOLDER, the folder of the run to go on with")
+        return read_settings(arguments, recipe, root)
+    if not (out / "recipe.json").exists():
+        raise RunError(f"{out} holds no run to resume; give the run's folder, or leave --resume out to begin one")
+    stored = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
+    return read_settings(arguments, recipe or stored, root)
 
 
 def _run(settings: Recipe, folder: Path, resume: bool) -> None:

@@ -33,7 +33,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Recip
 
     def train(recipe: Recipe, out: Path, *, resume: bool = False) -> Any:
         called.append((recipe, out, resume))
-        return SimpleNamespace(evaluate=lambda: DONE)
+        return SimpleNamespace(evaluate=lambda: DONE, load=lambda: SimpleNamespace(rows={"test": range(10)}))
 
     monkeypatch.setitem(sys.modules, "linnet.training.api", SimpleNamespace(train=train))
     return called
@@ -81,6 +81,13 @@ def test_recipes_lists_and_prints() -> None:
         (["train", "cifar100", "epochs"], "write key=value"),
         (["train", "--recipe", "cifar100/coins", "method=cions"], "did you mean 'coins'"),
         (["train", "cifar100", "--resume"], "nothing to resume"),
+        (["train", "--resume"], "--resume needs --out FOLDER"),
+        (["train", "--resume", "lr=.1"], "--resume needs --out FOLDER"),
+        (["train", "--resume", "--out", "nowhere"], "nowhere holds no run"),
+        (["train", "creatures", "--resume", "--out", "nowhere"], "nowhere holds no run"),
+        (["train", "--recipe", "pets/coins", "--root", "d"], "columns image, split (train, test), coarse and fine"),
+        (["train", "--recipe", "pets/coins"], "linnet train photos.csv --recipe pets/coins --root DIR"),
+        (["train", "creatures", "levels=kind"], "for tables and folders only"),
         (["evaluate", "nowhere"], "nowhere"),
     ],
 )
@@ -143,7 +150,19 @@ def test_resume_takes_the_run_s_own_settings(trained: list[tuple[Recipe, Path, b
     recipe = Recipe(data="creatures", lr=0.3)
     files.write_json("here/recipe.json", recipe.model_dump(mode="json"))
     assert run("train", "--resume", "--out", "here")[0] == 0
-    assert trained == [(recipe, Path("here"), True)]
+    assert (trained[0][0].data, trained[0][0].lr, trained[0][1:]) == ("creatures", 0.3, (Path("here"), True))
+
+
+def test_resume_takes_what_else_is_said(trained: list[tuple[Recipe, Path, bool]]) -> None:
+    from linnet import files
+
+    stored = Recipe(data="photos.csv", root="/old", lr=0.3, note="mine")
+    files.write_json("here/recipe.json", stored.model_dump(mode="json"))
+    assert run("train", "--resume", "--out", "here", "threads=1", "--root", "/new")[0] == 0
+    assert run("train", "moved.csv", "--resume", "--out", "here")[0] == 0
+    first, second = (recipe for recipe, _, _ in trained)
+    assert (first.threads, first.root, first.data, first.lr, first.note) == (1, "/new", "photos.csv", 0.3, "mine")
+    assert (second.data, second.root, second.lr) == ("moved.csv", "/old", 0.3)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +180,22 @@ def test_how_training_ends_badly(
         raise raised
 
     monkeypatch.setattr(train_command, "_run", fail)
+    Path("my runs/a").mkdir(parents=True)
+    Path("my runs/a/recipe.json").write_text("{}")
     found, _, err = run("train", "creatures", "--out", "my runs/a")
     assert found == code
     assert part in err
     assert "Traceback" not in err
+
+
+def test_an_interrupt_before_the_run_began(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_command, "_run", fail)
+    code, _, err = run("train", "creatures", "--out", "new")
+    assert code == 130
+    assert "--resume" not in err
 
 
 def test_a_fault_keeps_its_traceback(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

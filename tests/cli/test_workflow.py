@@ -48,6 +48,14 @@ def test_train_evaluate_record_and_show(photos: Path, tmp_path: Path) -> None:
     assert fine["values"] == [round(value, 4) for value in expected]
     assert fine["seeds"] == [0, 1]
     assert 0 < fine["floor"] < 10
+    moved = tmp_path / "moved"
+    shutil.copytree(photos, moved)
+    done = call("evaluate", runs[0], "--on", "val", "--root", moved, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert "validation images" in done.output
+    shutil.rmtree(moved)
+    done = call("evaluate", runs[0], "--root", tmp_path / "nowhere")
+    assert done.exit_code == 2, "the root that is given counts"
     shown = call("results", record)
     assert shown.exit_code == 0
     assert "| CoIns" in shown.output or "coins" in shown.output
@@ -55,6 +63,26 @@ def test_train_evaluate_record_and_show(photos: Path, tmp_path: Path) -> None:
     document.write_text(f"<!-- results:{fine['dataset']} -->\n<!-- /results:{fine['dataset']} -->\n")
     assert call("results", record, "--update", document).exit_code == 0
     assert f"{fine['mean']:.2f}" in document.read_text()
+
+
+def test_what_messages_advise_works_on_the_command_line(photos: Path, tmp_path: Path) -> None:
+    """A table with a column that is no level: the error names levels=..., which then trains."""
+    rows = (photos / "manifest.csv").read_text().splitlines()
+    table = photos / "own.csv"
+    table.write_text(
+        "\n".join(
+            [
+                f"{rows[0]};eyes".replace(",", ";"),
+                *(f"{row.replace(',', ';')};{number % 2}" for number, row in enumerate(rows[1:])),
+            ]
+        )
+    )
+    done = call("train", table, "method=coarse", *FEW, "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "choose with levels=coarse" in done.output
+    done = call("train", table, "method=coarse", *FEW, "levels=coarse,fine", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert call("evaluate", tmp_path / "run").exit_code == 0, "the options are kept with the run"
 
 
 def test_a_broken_photo_stops_training_before_it_begins(photos: Path, tmp_path: Path) -> None:
