@@ -36,8 +36,8 @@ TURN = 12.0
 """A creature is turned by up to this many degrees either way."""
 SHIFT = 0.08
 """A creature's centre lies up to this fraction of the image's width off the middle, each way."""
-MARK_RADIUS = 0.3
-"""Radius of the fine class's mark, where a creature is two units long: about 6 pixels in a 48-pixel image."""
+MARK_RADIUS = 0.25
+"""Radius of the fine class's mark, where a creature is two units long: about 5 pixels in a 48-pixel image."""
 MARK_COLOURS = {"dark": (0.07, 0.05, 0.09), "light": (0.97, 0.95, 0.88)}
 """Red, green, blue of the two mark colours, 0 to 1."""
 BODY_HUES = (0.05, 0.15)

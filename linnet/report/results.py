@@ -104,7 +104,7 @@ class Result(BaseModel):
             raise ValueError(f"mean {self.mean} is not the mean of the values, {fmean(self.values):.4f}")
         shown = (self.mean, *self.values, self.floor, self.published)
         outside = any(not 0 <= value <= 100 for value in shown if value is not None)
-        if outside and _PERCENT.search(self.metric):
+        if outside and _PERCENT.search(self.metric) and not self.metric.startswith("rho("):
             raise ValueError(f"{self.metric} is a percentage, 0 to 100; given {shown}")
         return self
 

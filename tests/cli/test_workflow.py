@@ -115,7 +115,8 @@ def test_a_sweep_chooses_by_coarse_labels_and_goes_on(photos: Path, tmp_path: Pa
     assert {line["split"] for line in lines} == {"validation"}
     assert {f"coins lambda={value}" for value in (0.01, 0.1, 1)} <= {line["row"] for line in lines}
     before = (out / "lambda=0.1/bundle/weights.safetensors").stat().st_mtime_ns
-    assert call(*command).exit_code == 0
+    done = call(*command)
+    assert done.exit_code == 0, done.output
     assert (out / "lambda=0.1/checkpoints/best-00.safetensors").stat().st_mtime_ns < before
     assert call("sweep", photos, *FEW, "--over", "lambda", "--out", out).exit_code == 2
 
