@@ -19,7 +19,7 @@ export PYTHONPATH := $(CURDIR)
 .PHONY: demo test slow check lint types layers style format install clean key
 
 demo: $(STAMP)
-	$(BIN)/python -m linnet demo
+	$(BIN)/python -m linnet demo --program $(BIN)/linnet
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

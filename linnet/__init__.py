@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linnet.errors import LinnetError
+from linnet.errors import LinnetError, RecipeError
 from linnet.manifest import Manifest, read_manifest
 from linnet.taxonomy import Taxonomy
 
@@ -39,6 +39,7 @@ def train(
 
     Args:
         data: a manifest, a table or folder of images, or a known data set ("cifar100", with `root="folder"`).
+            A table's columns of labels can be named: `levels=["kind", "breed"]`.
         out: the run folder; "runs/<data>-<method>" when not given.
         recipe: name of a recipe to start from, such as "cifar100/coins".
         resume: go on with the run that `out` holds.
@@ -49,14 +50,31 @@ def train(
     Raises:
         LinnetError: a setting, the data, or the run folder is not as it must be; the message says what to do.
     """
+    _check_given(data, options)
     from linnet.recipes import resolve
     from linnet.training.api import train as train_recipe
 
     manifest = data if isinstance(data, Manifest) else None
     name = manifest.source if manifest is not None else str(data)
+    settings |= {key: str(value) for key, value in settings.items() if isinstance(value, Path)}
     chosen = resolve(recipe, {**settings, "options": dict(options or {}), "data": name})
     folder = Path(out) if out is not None else Path("runs") / f"{Path(name).stem}-{chosen.method}"
     return train_recipe(chosen, folder, manifest, resume=resume, progress=progress)
+
+
+def _check_given(data: object, options: object) -> None:
+    """Refuse data and options of another kind before anything is read.
+
+    Raises:
+        RecipeError: says what is allowed.
+    """
+    if not isinstance(data, (str, Path, Manifest)) or (isinstance(data, str) and not data.strip()):
+        raise RecipeError(
+            f"data = {data!r}: give a table or folder of images, a known data set such as 'cifar100', or a manifest "
+            "(linnet.read_manifest makes one)"
+        )
+    if options is not None and not isinstance(options, Mapping):
+        raise RecipeError(f"options = {options!r}: give names and values, such as options={{'lambda': 0.2}}")
 
 
 def open_run(folder: str | Path) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from linnet.errors import ImageError
 from linnet.manifest import Manifest
@@ -12,6 +13,11 @@ __all__ = ["SHOWN", "Broken", "raise_broken", "summary"]
 
 SHOWN = 20
 """How many broken images an error lists before it only counts."""
+
+_REMEDY = (
+    "Mend or replace these files, or take their rows out (of a folder: the files). None is ever replaced by another "
+    "image, because an image's row is its label."
+)
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,18 @@ def raise_broken(manifest: Manifest, broken: Sequence[Broken], looked_at: int) -
     """
     if broken:
         found = sorted(broken, key=lambda one: one.row)
-        lines = [f"{manifest.where(one.row)}: {manifest.path(one.row)}: {one.reason}" for one in found]
-        raise ImageError(summary(manifest.source, lines, looked_at))
+        lines = [f"{_place(manifest, one.row)}: {one.reason}" for one in found]
+        raise ImageError(f"{summary(manifest.source, lines, looked_at)}\n{_REMEDY}")
+
+
+def _place(manifest: Manifest, row: int) -> str:
+    """The row and its file, told once where the row is named by its file, as in a folder."""
+    where, path = manifest.where(row), str(manifest.path(row))
+    return where if Path(where) == Path(path) else f"{where}: {path}"
 
 
 def summary(source: str, lines: Sequence[str], looked_at: int) -> str:
-    """The text of the error: how many of how many, one line each, and what to do."""
+    """The text of the error: how many of how many, and a line for each of the first `SHOWN`."""
     more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
     listed = "\n  ".join([*lines[:SHOWN], *more])
-    return (
-        f"{source}: {len(lines):,} of {looked_at:,} images cannot be used:\n  {listed}\n"
-        "Mend or replace these files, or take their rows out. None is ever replaced by another image, "
-        "because an image's row is its label."
-    )
+    return f"{source}: {len(lines):,} of {looked_at:,} images cannot be used:\n  {listed}"

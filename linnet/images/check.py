@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ def _bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
 
 def _read_cache(folder: Path | None) -> dict[str, Stamp]:
     """Stamps of whole images by path; a cache that cannot be read is an empty one."""
-    if folder is None or not (Path(folder) / CACHE_NAME).is_file():
+    if folder is None:
         return {}
     try:
         columns = pq.read_table(Path(folder) / CACHE_NAME, columns=["path", "bytes", "changed_ns"]).to_pydict()
@@ -118,6 +118,7 @@ def _read_cache(folder: Path | None) -> dict[str, Stamp]:
 
 
 def _write_cache(folder: Path | None, known: dict[str, Stamp]) -> None:
+    """Remember whole images; a folder that cannot be written costs the next check time, and nothing else."""
     if folder is None:
         return
     table = pa.table(
@@ -127,5 +128,5 @@ def _write_cache(folder: Path | None, known: dict[str, Stamp]) -> None:
             "changed_ns": pa.array([changed for _, changed in known.values()], pa.int64()),
         }
     )
-    with atomic_path(Path(folder) / CACHE_NAME) as aside:
+    with suppress(OSError), atomic_path(Path(folder) / CACHE_NAME) as aside:
         pq.write_table(table, aside)

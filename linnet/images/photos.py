@@ -39,5 +39,5 @@ def load_images(paths: Sequence[Path | str], preprocessing: Preprocessing, *, wo
 
     broken = [line for line in in_threads(load, range(len(paths)), workers) if line is not None]
     if broken:
-        raise ImageError(summary("images", broken, len(paths)))
+        raise ImageError(f"{summary('photos', broken, len(paths))}\nMend or replace these files, or leave them out.")
     return normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), preprocessing)

@@ -76,6 +76,7 @@ def test_new_photos_that_are_broken_are_all_named(broken: Manifest) -> None:
         load_images(paths, Preprocessing(8))
     assert "6 of 8 images cannot be used" in str(caught.value)
     assert all(name in str(caught.value) for name in BROKEN)
+    assert "row" not in str(caught.value), "loose photos have none"
     assert load_images([paths[0], str(paths[7])], Preprocessing(8)).shape == (2, 3, 8, 8)
 
 
@@ -114,6 +115,21 @@ def test_a_second_check_decodes_only_what_changed(
     (cache / CACHE_NAME).write_bytes(b"not parquet")
     check_images(manifest, np.arange(4), cache=cache)
     assert len(decoded) == 12
+
+
+def test_a_cache_that_cannot_be_written_or_read(files: MakeManifest, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_images(files(2, 8, 8), cache=tmp_path / "file")
+    (tmp_path / "cache" / CACHE_NAME).mkdir(parents=True)
+    check_images(files(2, 8, 8), cache=tmp_path / "cache")
+
+
+def test_a_broken_file_of_a_folder_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "1.jpg").touch()
+    with pytest.raises(ImageError) as caught:
+        check_images(read_manifest(tmp_path))
+    assert str(caught.value).count("1.jpg") == 1
 
 
 def test_a_decompression_bomb_is_broken(files: MakeManifest, monkeypatch: pytest.MonkeyPatch) -> None:
