@@ -228,10 +228,11 @@ def read_manifest(
 ) -> Manifest:
     """Read a manifest from a table, a folder of class folders, or a Hugging Face `datasets` object.
 
-    A table (.csv, .tsv, .parquet, .jsonl) has the column `image`, optionally `split`, then a column per level
-    from coarsest to finest; blank where unknown. Only the empty cell is blank: '007', 'NA' and 'null' are
-    names. Spaces around labels are dropped. A folder that holds `manifest.csv` (or the other suffixes) is
-    read by that; any other folder is read as `root/[split/]coarse/fine/image.jpg`, see `folders.scan_folder`.
+    A table (.csv, .tsv, .parquet, .jsonl) has the column `image`, optionally `split`, then a column per level from
+    coarsest to finest; blank where unknown. Only the empty cell is blank: '007', 'NA' and 'null' are names. Spaces
+    around labels and image paths are dropped, and `Image` and `Split` will do. A folder that holds `manifest.csv` (or
+    the other suffixes) is read by that; any other folder is read as `root/[split/]coarse/fine/image.jpg`, see
+    `folders.scan_folder`.
 
     Args:
         source: the file, the folder, or the object (see `from_dataset`).
@@ -262,14 +263,15 @@ def read_manifest(
             return _with_attributes(_from_folder(path, levels, options), attributes)
         path = inner[0]
     names = column_names(path, delimiter)
-    chosen = _level_columns(path, names, levels)
-    split = ["split"] if "split" in names else []
-    read = read_columns(path, ["image", *split, *chosen], plain=("image",), delimiter=delimiter)
+    image, split = (_column_called(wanted, names, levels) for wanted in ("image", "split"))
+    chosen = _level_columns(path, names, image, split, levels)
+    wanted = [name for name in (image, split) if name] + chosen
+    read = read_columns(path, wanted, plain=(image,), delimiter=delimiter)
     manifest = build_manifest(
         str(path),
         Path(root) if root is not None else path.parent,
-        read.columns["image"],
-        read.columns["split"] if split else None,
+        pc.utf8_trim_whitespace(read.columns[image]),
+        read.columns[split] if split else None,
         {name: read.columns[name] for name in chosen},
         read.places,
         **options,
@@ -277,16 +279,24 @@ def read_manifest(
     return _with_attributes(manifest, attributes)
 
 
-def _level_columns(path: Path, names: Sequence[str], levels: Sequence[str] | None) -> list[str]:
+def _column_called(wanted: str, names: Sequence[str], levels: Sequence[str] | None) -> str:
+    """The column of that name, or else the one that differs in letter case and is not named as a level; else ''."""
+    alike = [name for name in names if name.lower() == wanted and name not in (levels or ())]
+    if wanted in names:
+        return wanted
+    return alike[0] if len(alike) == 1 else ""
+
+
+def _level_columns(path: Path, names: Sequence[str], image: str, split: str, levels: Sequence[str] | None) -> list[str]:
     """The columns of labels, coarsest first: those named, or all but image and split."""
     found = ", ".join(names)
-    if "image" not in names:
+    if not image:
         raise ManifestError(
             f"{path}: no column 'image'; the columns are {found}{nearest('image', names)}. Rename the column "
             "that "
             "holds the image paths to image."
         )
-    labels = [name for name in names if name not in ("image", "split")]
+    labels = [name for name in names if name not in (image, split)]
     for level in levels or ():
         if level not in labels:
             raise ManifestError(

@@ -54,7 +54,7 @@ def encode_splits(column: pa.ChunkedArray | None, count: int, source: str) -> tu
 
 
 def check_image_names(images: pa.ChunkedArray, source: str, where: Where) -> None:
-    """Refuse blank images and images that are there twice.
+    """Refuse blank images and images that are there twice, './a.jpg' and 'a.jpg' being one.
 
     Raises:
         ManifestError: names the rows.
@@ -66,6 +66,7 @@ def check_image_names(images: pa.ChunkedArray, source: str, where: Where) -> Non
             f"{source}: rows without an image:\n{first_few([where(int(row)) for row in rows])}\n"
             "Fill in the column image, or delete these rows."
         )
+    images = _plain_paths(images)
     if pc.count_distinct(images).as_py() == len(images):
         return
     counts = pc.value_counts(images)
@@ -78,6 +79,15 @@ def check_image_names(images: pa.ChunkedArray, source: str, where: Where) -> Non
         f"{source}: {len(twice)} images are there more than once:\n{first_few(listed)}\n"
         "An image is one row, labelled as finely as is known: delete the others."
     )
+
+
+def _plain_paths(images: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Paths without './' and doubled '/'; links and '..' are not followed."""
+    if not pc.any(pc.match_substring_regex(images, r"(^|/)\./|//")).as_py():
+        return images
+    for pattern, plain in ((r"/{2,}", "/"), (r"/(\./)+", "/"), (r"^(\./)+", "")):
+        images = pc.replace_substring_regex(images, pattern, plain)
+    return images
 
 
 def _true_rows(mask: pa.ChunkedArray) -> NDArray[np.int64]:
