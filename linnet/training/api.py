@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from linnet import files
 from linnet.backbones import build_backbone, default_preprocessing
-from linnet.datasets import load_data
+from linnet.datasets import KNOWN, load_data
 from linnet.errors import RecipeError, RunError, nearest
 from linnet.images import Augmentation, ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
@@ -20,6 +21,7 @@ from linnet.methods import method_class
 from linnet.methods.base import Method
 from linnet.randomness import seeded
 from linnet.recipes import Recipe
+from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
 from linnet.training.data import TrainingData, prepare
 from linnet.training.device import Place, decoding_workers, find_place
@@ -33,7 +35,7 @@ __all__ = ["selection_metric", "train"]
 _logger = logging.getLogger("linnet")
 
 # What may differ when a run is resumed: it says where and how fast, not what.
-_FREE = {"workers", "device", "threads", "road"}
+_FREE = {"workers", "device", "threads", "road", "root", *PROVENANCE}
 
 
 def train(
@@ -123,10 +125,10 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, place: Place) -> None:
         summary = {
             "data": data.manifest.fingerprint,
             # So that the run can be measured from another working folder.
-            "data_path": str(Path(recipe.data).resolve()) if recipe.data and Path(recipe.data).exists() else None,
+            "data_path": _data_path(recipe.data),
             "images": {name: len(rows) for name, rows in data.rows.items()},
             "validation_carved": data.carved,
-            "command": " ".join(sys.argv),
+            "command": shlex.join(sys.argv),
             "processes": place.world,
             "precision": place.precision,
             **environment(place.device),
@@ -134,6 +136,11 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, place: Place) -> None:
         files.write_json(out / "training.json", summary)
         files.write_json(out / "recipe.json", recipe.model_dump(mode="json"))
     place.wait()
+
+
+def _data_path(data: str) -> str | None:
+    """Where a table or folder lies, whatever the working folder; None for a known set or a manifest in hand."""
+    return str(Path(data).resolve()) if data and data not in KNOWN and Path(data).exists() else None
 
 
 def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: Place) -> bool:

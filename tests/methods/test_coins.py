@@ -15,7 +15,9 @@ from tests.methods.check import build, check_method, make_batch, make_task
 from tests.reference.instance import instance_loss
 
 
-@pytest.mark.parametrize("options", [{}, {"scope": "all", "cosine": "none"}, {"cosine": "instance", "lambda": 1.0}, {"cosine": "both"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"scope": "all", "cosine": "none"}, {"cosine": "instance", "lambda": 1.0}, {"cosine": "both"}]
+)
 def test_coins(options: dict[str, object], tmp_path: Path) -> None:
     """The battery, for each form of the instance term."""
     check_method("coins", tmp_path, options, export=not options)
