@@ -11,7 +11,7 @@ from torch import Tensor
 from linnet.metrics.ranks import unit_rows
 from linnet.metrics.recall import recall_at_k
 
-__all__ = ["coarse_recall", "effective_rank", "reidentification"]
+__all__ = ["effective_rank", "reidentification"]
 
 
 @torch.no_grad()
@@ -71,8 +71,3 @@ def reidentification(views: Tensor, plain: Tensor, coarse: Tensor) -> float:
     rows = torch.arange(len(views))
     found = recall_at_k(views, rows, (1,), gallery=plain, gallery_labels=rows, within=coarse, gallery_within=coarse)
     return found[1]
-
-
-def coarse_recall(embeddings: Tensor, coarse: Tensor) -> float:
-    """Recall@1 of the coarse classes, leave-one-out, in percent (0 to 100); see `recall_at_k`."""
-    return recall_at_k(embeddings, coarse, (1,))[1]

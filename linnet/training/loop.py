@@ -100,7 +100,7 @@ class Loop:
     def _stage(self, stage: Stage, optimizer: Optimizer, log: MetricsLog, bar: Bar) -> None:
         progress, epochs = self.progress, self._epochs(stage)
         while progress.epoch < epochs:
-            bar.say(f"{stage.name} {progress.epoch + 1}/{epochs}")
+            bar.say(f"{stage.name} {progress.epoch + 1}/{epochs}", self._best_so_far())
             self._epoch(epochs, optimizer, bar)
             figures = self._end_epoch(stage, optimizer, epochs)
             self._tick()
@@ -208,6 +208,10 @@ class Loop:
             progress.best, progress.best_epoch = value, progress.epoch
             if self.place.main:
                 progress.best_sha256 = self.checkpoints.save_best(self.method.state_dict(), progress.stage)
+
+    def _best_so_far(self) -> str:
+        best = self.progress.best
+        return "" if best is None else f"best {self.selects} {best:.1f} (epoch {self.progress.best_epoch})"
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from linnet.metrics.signals import coarse_recall, effective_rank, reidentification
+from linnet.metrics.signals import effective_rank, reidentification
 
 
 def test_effective_rank_counts_equal_directions() -> None:
@@ -42,9 +42,3 @@ def test_reidentification_is_restricted_to_the_coarse_class() -> None:
     assert reidentification(torch.ones(3, 2), torch.ones(3, 2), torch.zeros(3, dtype=torch.int64)) == 0.0
     with pytest.raises(ValueError, match="one view of each image"):
         reidentification(views[:2], plain, torch.tensor([0, 0]))
-
-
-def test_coarse_recall() -> None:
-    rows = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
-    assert coarse_recall(rows, torch.tensor([0, 0, 1, 1])) == 100.0
-    assert coarse_recall(rows, torch.tensor([0, 1, 0, 1])) == 0.0
