@@ -55,15 +55,14 @@ def sweep(
         return
     if record is not None:
         append_results(record, _results(found))
-    names = [*SIGNALS, "fine_recall@1", "fine_recall@1_within"]
-    table = Table(
-        title=f"validation figures by {key}; best {found.chosen_by}: {found.best}; "
-        f"largest within two standard errors of it: {found.largest}"
-    )
-    for heading in (key, *names):
-        table.add_column(heading, justify="right")
+    title = f"Validation figures. Best {found.chosen_by}: {key}={found.best}; "
+    table = Table(title=f"{title}largest within two standard errors of it: {key}={found.largest}", title_justify="left")
+    table.add_column(key)
     for trial in found.trials:
-        table.add_row(str(trial.value), *(f"{trial.figures.get(name, float('nan')):.2f}" for name in names))
+        table.add_column(str(trial.value), justify="right")
+    for name in (*SIGNALS, "fine_recall@1", "fine_recall@1_within"):
+        if name in found.trials[0].figures:
+            table.add_row(name, *(f"{trial.figures[name]:.2f}" for trial in found.trials))
     Console().print(table)
     for signal, fine in found.correlations.items():
         told = ", ".join(f"{value:+.2f} with {name}" for name, value in fine.items())
