@@ -28,6 +28,7 @@ def evaluate(
     record: Annotated[
         Path | None, typer.Option(help="Append the figures to this file of JSON lines, one line a metric.")
     ] = None,
+    note: Annotated[str, typer.Option(help="What a reader of the record must know besides.")] = "",
 ) -> None:
     """Measure finished runs: accuracy, and recall@k of search by embedding."""
     from linnet.cli.record import results_of
@@ -45,6 +46,6 @@ def evaluate(
         for mark in each.marks:
             tell(f"mark: {mark}")
     if record is not None and is_main():
-        lines = results_of(runs, found)
+        lines = results_of(runs, found, note)
         total = append_results(record, lines)
         tell(f"{len(lines)} figures recorded in {record}, which now has {total} lines")

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["results_of"]
 
 
-def results_of(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[Result]:
+def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "") -> list[Result]:
     """One result for each metric, over runs that differ in their seed alone; percentages are 0 to 100.
+
+    `note` is what a reader must know besides: how busy the machine was, say.
 
     `floor` is what chance scores, averaged over the runs; `published` the paper's figure, or None.
 
@@ -47,7 +49,7 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation]) -> list[Result]
         "versions": said[0]["versions"],
         "command": _command(said[0]["command"]),
         "date": datetime.now(UTC).date().isoformat(),
-        "notes": "; ".join(filter(None, [recipe.note, *marks])),
+        "notes": "; ".join(filter(None, [recipe.note, *marks, note])),
     }
     return [
         Result(

@@ -34,6 +34,7 @@ def sweep(
     recipe: Annotated[str | None, typer.Option(help="Start from this recipe.")] = None,
     root: Annotated[str | None, typer.Option(help="Folder that holds the data set, or image paths.")] = None,
     record: Annotated[Path | None, typer.Option(help="Keep the validation figures in this file of results.")] = None,
+    note: Annotated[str, typer.Option(help="What a reader of the record must know besides.")] = "",
 ) -> None:
     """Train once for each value of a setting and pick one on the validation split; broken off, it goes on."""
     from linnet.cli.train import read_settings
@@ -54,7 +55,7 @@ def sweep(
     if not is_main():
         return
     if record is not None:
-        append_results(record, _results(found))
+        append_results(record, _results(found, note))
     title = f"Validation figures. Best {found.chosen_by}: {key}={found.best}; "
     table = Table(title=f"{title}largest within two standard errors of it: {key}={found.largest}", title_justify="left")
     table.add_column(key)
@@ -69,7 +70,7 @@ def sweep(
         tell(f"rank correlation of {signal}: {told}")
 
 
-def _results(found: Sweep) -> list[Result]:
+def _results(found: Sweep, note: str) -> list[Result]:
     """The trials' validation figures, a row a value, and the rank correlations over them."""
     from linnet.cli.record import results_of
     from linnet.training.run import Evaluation, Run
@@ -79,7 +80,9 @@ def _results(found: Sweep) -> list[Result]:
         run = Run.open(trial.folder)
         figures = Evaluation("validation", 0, trial.figures, {})
         row = f"{run.recipe.row or run.recipe.method} {found.key}={trial.value}"
-        lines += [line.model_copy(update={"row": row, "published": None}) for line in results_of([run], [figures])]
+        lines += [
+            line.model_copy(update={"row": row, "published": None}) for line in results_of([run], [figures], note)
+        ]
     same = {"row": f"sweep of {found.key}", "floor": None, "published": None, "interval": None}
     lines += [
         lines[0].model_copy(update={**same, "metric": f"rho({signal}, {name})", "mean": value, "values": (value,)})

@@ -172,13 +172,16 @@ def _caption(group: Sequence[Result]) -> str:
 
 def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
     """What flags the rows, then where and when they were measured."""
+    said = {row: dict.fromkeys(each.notes for each in group if each.row == row and each.notes) for row in order}
+    shared = [note for note in next(iter(said.values())) if all(note in notes for notes in said.values())]
     flags = []
-    for row in order:
-        notes = "; ".join(dict.fromkeys(each.notes for each in group if each.row == row and each.notes))
-        flags += [f"- {_name(row)}: {notes}."] if notes else []
+    for row, notes in said.items():
+        own = "; ".join(note for note in notes if note not in shared)
+        flags += [f"- {_name(row)}: {own}."] if own else []
     machines = "; ".join(dict.fromkeys(each.machine for each in group))
     torch = ", ".join(sorted({each.versions.get("torch", "?") for each in group}))
-    measured = f"Measured on {machines}; torch {torch}; {max(each.date for each in group).isoformat()}."
+    date = max(each.date for each in group).isoformat()
+    measured = "; ".join([f"Measured on {machines}", f"torch {torch}", date, *shared]) + "."
     return [*(["\n".join(flags)] if flags else []), measured]
 
 

@@ -163,3 +163,12 @@ def test_markers_must_be_there_once(tmp_path: Path, text: str, results: list[Res
     assert document.read_text() == text
     with pytest.raises(RunError, match="no such file"):
         stale_tables(tmp_path / "absent.md", results)
+
+
+def test_a_note_that_all_rows_share_is_told_once(results: list[Result]) -> None:
+    noted = [each.model_copy(update={"notes": "on a busy machine"}) for each in results]
+    text = render(noted)
+    assert text.count("on a busy machine") == 1
+    assert text.splitlines()[-1].endswith("; on a busy machine.")
+    one = noted[0].model_copy(update={"notes": "a leak"})
+    assert "- " in render([one, *(each for each in noted[1:] if each.row != one.row)])
