@@ -102,7 +102,7 @@ class Loop:
         while progress.epoch < epochs:
             bar.say(f"{stage.name} {progress.epoch + 1}/{epochs}", self._best_so_far())
             self._epoch(epochs, optimizer, bar)
-            figures = self._end_epoch(stage, optimizer, epochs)
+            figures = self._end_epoch(stage, epochs)
             self._tick()
             log.write(progress.epochs_done, {**figures, "seconds": round(progress.seconds, 2)})
             progress.log_bytes = log.length
@@ -180,9 +180,12 @@ class Loop:
             f"Try a smaller lr or some warmup. The batch: {', '.join(names[:8])}{more}"
         )
 
-    def _end_epoch(self, stage: Stage, optimizer: Optimizer, epochs: int) -> dict[str, object]:
+    def _end_epoch(self, stage: Stage, epochs: int) -> dict[str, object]:
         progress = self.progress
-        figures: dict[str, object] = {"stage": stage.name, "lr": optimizer.param_groups[0]["lr"]}
+        # The last step's rate from the schedule, not the optimizer: a run resumed right here has not set it yet.
+        last = progress.epoch + (self.steps - 1) / self.steps
+        rate = learning_rate(self.recipe, last, epochs, progress.history)
+        figures: dict[str, object] = {"stage": stage.name, "lr": rate}
         figures |= {f"loss/{name}": float(s) / progress.images for name, s in self.sums.items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.epochs_done += 1

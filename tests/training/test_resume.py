@@ -68,3 +68,22 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         path.write_bytes(b"cut short")
     with pytest.raises(RunError, match="every checkpoint is damaged"):
         train(tiny_recipe(epochs=3), folder, tiny_manifest(), resume=True, progress=False)
+
+
+def test_resuming_between_the_last_step_and_the_end_of_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint after an epoch's last step: nothing is left to train, and the log is the same all the same."""
+    recipe = tiny_recipe(epochs=2)
+    train(recipe, tmp_path / "whole", tiny_manifest(), progress=False)
+    monkeypatch.setattr("linnet.training.loop.CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr("linnet.training.loop.Loop._end_epoch", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "broken", tiny_manifest(), progress=False)
+    train(recipe, tmp_path / "broken", tiny_manifest(), resume=True, progress=False)
+    assert _lines(tmp_path / "broken") == _lines(tmp_path / "whole")
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
