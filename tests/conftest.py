@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
 os.environ.setdefault("MPLBACKEND", "agg")  # nor a display
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl where cores are shared
 
 import pytest
 import torch
