@@ -163,10 +163,10 @@ class Method(nn.Module, ABC):
         """The training stages; by default one, of all parameters at the recipe's learning rate."""
         return [Stage("train", [ParameterGroup(list(self.parameters()))])]
 
+    def is_training_only(self, name: str) -> bool:
+        """Whether prediction can do without the state of this name."""
+        return any(name.startswith(prefix) for prefix in self.training_only)
+
     def bundle_state(self) -> dict[str, Tensor]:
         """The state that prediction needs, by name."""
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if not name.startswith(self.training_only or ("\0",))
-        }
+        return {name: value for name, value in self.state_dict().items() if not self.is_training_only(name)}

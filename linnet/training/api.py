@@ -15,7 +15,7 @@ from linnet import files
 from linnet.backbones import build_backbone, default_preprocessing
 from linnet.datasets import KNOWN, load_data
 from linnet.errors import RecipeError, RunError, nearest
-from linnet.images import Augmentation, ImageSource, Preprocessing, check_images
+from linnet.images import ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
 from linnet.methods import method_class
 from linnet.methods.base import Method
@@ -24,11 +24,12 @@ from linnet.recipes import Recipe
 from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
 from linnet.training.data import TrainingData, prepare
-from linnet.training.device import Place, decoding_workers, find_place
+from linnet.training.device import Place, find_place
 from linnet.training.environment import environment
 from linnet.training.evaluate import floors, measure, predict, roles
 from linnet.training.loop import Loop
 from linnet.training.run import Run
+from linnet.training.source import open_source
 
 __all__ = ["selection_metric", "train"]
 
@@ -184,19 +185,8 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
 def _sources(recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place) -> dict[str, ImageSource]:
     """The training images with augmentation, and those that select without."""
     wanted = {"train", _selecting_split(recipe)}
-    augmented = Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip)
     return {
-        name: ImageSource(
-            data.manifest,
-            rows,
-            preprocessing,
-            augmented if name == "train" else Augmentation("none"),
-            seed=recipe.seed,
-            device=place.device,
-            workers=decoding_workers(recipe, place),
-            road=recipe.road,
-            channels_last=recipe.channels_last,
-        )
+        name: open_source(data, rows, preprocessing, recipe, place, augmented=name == "train")
         for name, rows in data.rows.items()
         if name in wanted and len(rows)
     }

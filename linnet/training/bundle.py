@@ -88,7 +88,7 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
     backbone = build_backbone(card["backbone"], width=card["width"])
     method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))
     absent, strange = method.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
-    absent = [name for name in absent if not name.startswith(method.training_only or ("\0",))]
+    absent = [name for name in absent if not method.is_training_only(name)]
     if absent or strange:
         raise ValueError(f"missing {absent[:3]}, unknown {strange[:3]}")
     return Bundle(method.eval(), taxonomy, coarse, fine, Preprocessing.from_json(card["preprocessing"]), card)

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from linnet import files
 from linnet.datasets import load_data
 from linnet.errors import RecipeError, RunError
-from linnet.images import Augmentation, ImageSource, load_images
+from linnet.images import load_images
 from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
 from linnet.recipes import Recipe
 from linnet.training.bundle import Bundle, open_bundle
 from linnet.training.data import TrainingData, prepare
-from linnet.training.device import Place, decoding_workers, find_place
+from linnet.training.device import find_place
 from linnet.training.evaluate import floors, measure, predict
+from linnet.training.source import open_source
 
 __all__ = ["Evaluation", "Run", "marks"]
 
@@ -114,7 +115,7 @@ class Run:
         if rows is None or not len(rows):
             raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
         place = find_place(self.recipe.change(precision="fp32"))
-        source = self._source(data, rows, place)
+        source = open_source(data, rows, self.bundle.preprocessing, self.recipe, place)
         self.bundle.method.to(place.device)
         said = predict(self.bundle.method, source, place, self.recipe.batch_size)
         source.close()
@@ -145,19 +146,6 @@ class Run:
                 pixels = load_images(paths, self.bundle.preprocessing).to(device)
                 parts.append(method.predict(pixels).embedding.float().cpu().numpy())
         return np.concatenate(parts) if parts else np.empty((0, method.backbone.dim), np.float32)
-
-    def _source(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> ImageSource:
-        return ImageSource(
-            data.manifest,
-            rows,
-            self.bundle.preprocessing,
-            Augmentation("none"),
-            seed=self.recipe.seed,
-            device=place.device,
-            workers=decoding_workers(self.recipe, place),
-            road=self.recipe.road,
-            channels_last=self.recipe.channels_last,
-        )
 
 
 def marks(recipe: Recipe, start: str) -> list[str]:

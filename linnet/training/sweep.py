@@ -14,14 +14,14 @@ from scipy.stats import spearmanr
 
 from linnet import files
 from linnet.errors import RecipeError
-from linnet.images import Augmentation, ImageSource
 from linnet.manifest import Manifest
 from linnet.methods import method_class
 from linnet.metrics.signals import reidentification
 from linnet.recipes import Recipe, resolve
 from linnet.training.api import train
-from linnet.training.device import decoding_workers, find_place
+from linnet.training.device import find_place
 from linnet.training.run import Run
+from linnet.training.source import open_source
 
 __all__ = ["SIGNALS", "Sweep", "Trial", "sweep"]
 
@@ -112,16 +112,7 @@ def _reidentification(run: Run) -> float:
     rows = data.rows["validation"]
     place = find_place(recipe.change(precision="fp32"))
     method = run.bundle.method.to(place.device)
-    source = ImageSource(
-        data.manifest,
-        rows,
-        run.bundle.preprocessing,
-        Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip),
-        seed=recipe.seed,
-        device=place.device,
-        workers=decoding_workers(recipe, place),
-        road=recipe.road,
-    )
+    source = open_source(data, rows, run.bundle.preprocessing, recipe, place, augmented=True)
     order = np.arange(len(source))
     views = torch.cat([method.predict(b.images).embedding for b in source.epoch(0, order, recipe.batch_size)])
     plain = torch.cat([method.predict(b.images).embedding for b in source.sequential(recipe.batch_size)])
