@@ -21,11 +21,14 @@ __all__ = [
     "Method",
     "Need",
     "Options",
+    "Owned",
+    "OwnsUpdate",
     "ParameterGroup",
     "Prediction",
     "Stage",
     "Task",
     "Term",
+    "UpdateRule",
 ]
 
 
@@ -35,6 +38,7 @@ class Need(Enum):
     COARSE = "a coarse label for every training image"
     SOME_FINE = "fine labels for some training images"
     ALL_FINE = "a fine label for every training image"
+    ANY_LEVEL = "a label at some level, with fine classes under it, for every training image"
     ATTRIBUTES = "an attribute vector for every class"
 
 
@@ -58,12 +62,29 @@ class Task:
         coarse_level, fine_level: columns of `targets` that hold the two levels.
         coarse_of_instance: int64 (N,), the coarse class of each training image (-1 unknown); empty for a method
             that only predicts.
+        memberships: bool (C_l, F) for every level l of `targets` down to the fine one; empty where only the two
+            levels are told.
     """
 
     membership: Tensor
     coarse_level: int = 0
     fine_level: int = 1
     coarse_of_instance: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    memberships: tuple[Tensor, ...] = ()
+
+    def descendants(self, level: int) -> Tensor:
+        """Bool (C_l, F): fine class f lies under class c of a level, or is it.
+
+        Raises:
+            ValueError: a level that the task does not tell.
+        """
+        if self.memberships:
+            return self.memberships[level]
+        if level == self.fine_level:
+            return torch.eye(self.fine_classes, dtype=torch.bool, device=self.membership.device)
+        if level == self.coarse_level:
+            return self.membership
+        raise ValueError(f"level {level}: the task tells levels {self.coarse_level} and {self.fine_level}")
 
     @property
     def coarse_classes(self) -> int:
@@ -96,12 +117,38 @@ class ParameterGroup:
 
 
 @dataclass(frozen=True)
+class UpdateRule:
+    """One SGD step: v <- momentum v + (g + decay w); w <- w - lr v (Nesterov: w - lr (g + decay w + momentum v))."""
+
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+
+
+class OwnsUpdate(Protocol):
+    """A module whose weights are buffers that it updates itself; the loop says when, and with which rule."""
+
+    def step(self, rule: UpdateRule) -> None:
+        """Update from the gradient that the last backward pass left; without one, nothing happens."""
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A module that owns its update, and its learning rate as a multiple of the recipe's."""
+
+    module: OwnsUpdate
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Stage:
-    """A named part of training; `epochs` None means the recipe's."""
+    """A named part of training; `epochs` None means the recipe's; `owned` are stepped with the optimizer."""
 
     name: str
     groups: list[ParameterGroup]
     epochs: int | None = None
+    owned: tuple[Owned, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,12 +186,14 @@ class Method(nn.Module, ABC):
         Options: its settings.
         selects: the validation metric that chooses its best epoch; coarse-only methods name a coarse one.
         training_only: prefixes of state that prediction does not need and a bundle leaves out.
+        keeps_ratio: every batch holds images with and without a fine label in the set's own ratio.
     """
 
     needs: ClassVar[frozenset[Need]]
     Options: ClassVar[type[Options]] = Options
     selects: ClassVar[str]
     training_only: ClassVar[tuple[str, ...]] = ()
+    keeps_ratio: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, task: Task, options: Any = None) -> None:
         super().__init__()

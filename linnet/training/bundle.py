@@ -17,6 +17,7 @@ from linnet.images import Preprocessing
 from linnet.methods import method_class
 from linnet.methods.base import Method, Task
 from linnet.taxonomy import Taxonomy
+from linnet.training.data import memberships
 
 __all__ = ["FORMAT", "Bundle", "open_bundle", "write_bundle"]
 
@@ -83,7 +84,9 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
     coarse, fine = int(card["coarse"]), int(card["fine"])
     if not 0 <= coarse <= fine < len(taxonomy.levels):
         raise ValueError(f"levels {coarse} and {fine} of {len(taxonomy.levels)}")
-    task = Task(torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine)
+    task = Task(
+        torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine, memberships=memberships(taxonomy, fine)
+    )
     chosen = method_class(card["method"])
     backbone = build_backbone(card["backbone"], width=card["width"])
     method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))

@@ -16,7 +16,7 @@ from linnet.randomness import permutation
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
 
-__all__ = ["TrainingData", "available", "carve", "prepare", "restrict"]
+__all__ = ["TrainingData", "available", "carve", "memberships", "prepare", "restrict"]
 
 Rows = NDArray[np.int64]
 
@@ -45,7 +45,13 @@ class TrainingData:
             coarse_level=self.coarse,
             fine_level=self.fine,
             coarse_of_instance=torch.as_tensor(np.asarray(coarse, dtype=np.int64)),
+            memberships=memberships(self.manifest.taxonomy, self.fine),
         )
+
+
+def memberships(taxonomy: Taxonomy, fine: int) -> tuple[torch.Tensor, ...]:
+    """Which fine classes lie under each class: bool (C_l, F) for every level l from the coarsest to the fine one."""
+    return tuple(torch.from_numpy(taxonomy.membership(level, fine)) for level in range(fine + 1))
 
 
 def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
