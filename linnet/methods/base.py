@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linnet.backbones import Backbone
+from linnet.losses.owned import OwnsUpdate, UpdateRule
 
 __all__ = [
     "BatchLike",
@@ -114,23 +115,6 @@ class ParameterGroup:
 
     parameters: list[nn.Parameter]
     lr_scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class UpdateRule:
-    """One SGD step: v <- momentum v + (g + decay w); w <- w - lr v (Nesterov: w - lr (g + decay w + momentum v))."""
-
-    lr: float
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    nesterov: bool = False
-
-
-class OwnsUpdate(Protocol):
-    """A module whose weights are buffers that it updates itself; the loop says when, and with which rule."""
-
-    def step(self, rule: UpdateRule) -> None:
-        """Update from the gradient that the last backward pass left; without one, nothing happens."""
 
 
 @dataclass(frozen=True)
