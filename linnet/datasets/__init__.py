@@ -12,12 +12,15 @@ from linnet.manifest import Manifest, read_manifest
 
 __all__ = ["KNOWN", "load_data"]
 
-KNOWN = {
-    "cifar100": "linnet.datasets.cifar100",
-    "creatures": "linnet.datasets.creatures",
-    "patches": "linnet.datasets.patches",
+KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "cifar100": ("linnet.datasets.cifar100", {}),
+    "creatures": ("linnet.datasets.creatures", {}),
+    "cub": ("linnet.datasets.cub", {}),
+    "cub-official": ("linnet.datasets.cub", {"official": True}),
+    "patches": ("linnet.datasets.patches", {}),
 }
-"""Every data set that has a name, and the module whose `load(root, **options)` makes its manifest."""
+"""Every data set that has a name: the module whose `load(root, **options)` makes its manifest, and options that the
+name stands for. A reading that changes classes or splits is a name of its own, so that a recipe says it in one word."""
 
 
 def load_data(name_or_path: str | Path, root: Path | str | None = None, **options: Any) -> Manifest:
@@ -36,8 +39,9 @@ def load_data(name_or_path: str | Path, root: Path | str | None = None, **option
     """
     name = str(name_or_path)
     if name in KNOWN:
-        load: Callable[..., Manifest] = import_module(KNOWN[name]).load
-        return load(None if root is None else Path(root), **options)
+        module, meant = KNOWN[name]
+        load: Callable[..., Manifest] = import_module(module).load
+        return load(None if root is None else Path(root), **{**meant, **options})
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise DataError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from linnet.errors import DataError
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_every_known_name_has_a_reader(name: str) -> None:
-    assert callable(import_module(KNOWN[name]).load)
+    module, options = KNOWN[name]
+    accepted = signature(import_module(module).load).parameters
+    assert next(iter(accepted)) == "root" and set(options) <= set(accepted)
 
 
 def test_a_name_that_is_neither_known_nor_a_path() -> None:
     with pytest.raises(
-        DataError, match=r"'creature' is neither .*did you mean 'creatures'\?.*cifar100, creatures, patches"
+        DataError, match=r"'creature' is neither .*did you mean 'creatures'\?.*cifar100, creatures, cub, .*, patches"
     ):
         load_data("creature")
 
