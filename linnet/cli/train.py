@@ -32,7 +32,7 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="DATA KEY=VALUE",
-            help="DATA: a known data set (cifar100, creatures, patches), a table of images, or a folder. "
+            help="DATA: a known data set (cifar100, cub, creatures, ...), a table of images, or a folder. "
             "Settings follow, such as method=coins epochs=30; --dry-run prints them all.",
         ),
     ] = None,

@@ -16,7 +16,7 @@ from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from linnet import files
 from linnet.errors import DataError
 
-__all__ = ["check_md5", "data_root", "download", "unpack_members"]
+__all__ = ["check_md5", "data_root", "download", "find_file", "unpack_members"]
 
 _ATTEMPTS = 5
 _PIECE = 1 << 18
@@ -28,6 +28,26 @@ def data_root(root: Path | str | None = None) -> Path:
         return Path(root).expanduser()
     named = os.environ.get("LINNET_DATA")
     return Path(named).expanduser() if named else files.cache_folder()
+
+
+def find_file(name: Path | str, root: Path | str | None = None) -> Path:
+    """A file named from the working folder, or else from `root` or the folder that holds data sets.
+
+    So a recipe can say weights = "weights/x.safetensors" and hold on every machine.
+
+    Raises:
+        DataError: it is in none of them; lists where it was looked for.
+    """
+    given = Path(name).expanduser()
+    places = [given, *(data_root(folder) / given for folder in dict.fromkeys((root, None)))]
+    for path in places:
+        if path.is_file():
+            return path
+    looked = ", ".join(str(path) for path in dict.fromkeys(places))
+    raise DataError(
+        f"{name}: no such file (looked for {looked}); give its path, or put it below the folder that --root or the "
+        "environment variable LINNET_DATA names"
+    )
 
 
 def check_md5(path: Path, expected: str, what: str) -> None:
