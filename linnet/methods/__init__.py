@@ -16,6 +16,9 @@ METHODS = {
     "fine": "linnet.methods.supervised:Fine",
     "instance": "linnet.methods.coins:Instance",
     "coins": "linnet.methods.coins:Coins",
+    "min-pool": "linnet.methods.min_pool:MinPool",
+    "any-level": "linnet.methods.any_level:AnyLevel",
+    "coarse-constraint": "linnet.methods.coarse_constraint:CoarseConstraint",
 }
 
 
