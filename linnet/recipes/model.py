@@ -67,6 +67,19 @@ class Recipe(BaseModel):
     coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
     fine: str | None = Field(default=None, description="level to find; none = the finest")
     classes: _Names | None = Field(default=None, description="keep only these coarse classes; none = all")
+    label_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of each fine class's training images that keep their fine label; none = all that have one",
+    )
+    coarse_fraction: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of each fine class's training images used with their coarse label only; none = all the rest",
+    )
+    labelled_only: bool = Field(default=False, description="train and select on images with a fine label only")
     validation: float = Field(
         default=0.1, ge=0, lt=1, description="share of train kept back where the data has no validation split"
     )
@@ -93,7 +106,9 @@ class Recipe(BaseModel):
     width: int | None = Field(
         default=None, ge=1, description="channels of the first stage where the backbone has a choice"
     )
-    weights: str | None = Field(default=None, description="file of start weights (safetensors)")
+    weights: str | None = Field(
+        default=None, description="file of start weights (safetensors), from here or from the folder of data sets"
+    )
     pretrained: bool = Field(default=False, description="start from timm's published weights (needs a network once)")
     method: str = Field(default="coins", description="the system that learns; `linnet recipes` shows them at work")
     options: dict[str, Any] = Field(default={}, description="the method's own settings, such as lambda")
@@ -112,6 +127,9 @@ class Recipe(BaseModel):
     )
     milestones: _Counts = Field(default=(), description="epochs after which schedule = 'step' multiplies lr by factor")
     factor: float = Field(default=0.2, gt=0, le=1, description="what 'step' and 'plateau' multiply lr by")
+    patience: int = Field(
+        default=10, ge=1, description="evaluations without a better one after which 'plateau' lowers lr"
+    )
     warmup: float = Field(default=0.0, ge=0, description="epochs of linear rise at the start")
 
     # Machine
@@ -136,6 +154,10 @@ class Recipe(BaseModel):
         default=False, description="let fine validation labels pick the epoch; marks the figures"
     )
     evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations")
+    test_views: Literal[1, 10] = Field(
+        default=1,
+        description="views of an image that a split's figures average: 10 = centre, corners, and their mirror images",
+    )
     recall_at: _Counts = Field(default=(1, 2, 4, 8), description="the k of recall@k", min_length=1)
 
     # Provenance
@@ -193,6 +215,18 @@ class Recipe(BaseModel):
         if self.resize is not None and self.resize < self.image_size:
             raise ValueError(
                 f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"
+            )
+        if self.coarse_fraction is not None and self.label_fraction is None:
+            raise ValueError("coarse_fraction says what becomes of the rest: give label_fraction too")
+        if (self.label_fraction or 0) + (self.coarse_fraction or 0) > 1 + 1e-9:
+            raise ValueError(
+                f"label_fraction = {self.label_fraction:g} and coarse_fraction = {self.coarse_fraction:g} are shares "
+                "of the same images: together at most 1"
+            )
+        if self.test_views > 1 and (self.resize or 0) <= self.image_size:
+            raise ValueError(
+                f"test_views = {self.test_views} cuts corners from a larger image: give resize above image_size = "
+                f"{self.image_size}, such as resize = {round(self.image_size * 8 / 7)}"
             )
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule = 'step' needs milestones, such as milestones = [60, 120, 160]")

@@ -14,6 +14,7 @@ import torch
 from linnet import files
 from linnet.backbones import build_backbone, default_preprocessing
 from linnet.datasets import KNOWN, load_data
+from linnet.datasets.fetch import find_file
 from linnet.errors import RecipeError, RunError, nearest
 from linnet.images import ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
@@ -88,6 +89,7 @@ def train(
         selects=selects,
         where=lambda position: data.manifest.where(int(data.rows["train"][position])),
         bar=progress,
+        groups=data.fine_known("train") if method.keeps_ratio else None,
     )
     try:
         done = loop.run()
@@ -197,7 +199,7 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
         backbone = build_backbone(
             recipe.backbone,
             width=recipe.width,
-            weights=Path(recipe.weights) if recipe.weights else None,
+            weights=find_file(recipe.weights, recipe.root) if recipe.weights else None,
             pretrained=recipe.pretrained,
         )
         method = method_class(recipe.method)(backbone, data.task(), _options(recipe))

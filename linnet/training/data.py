@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from linnet.errors import ManifestError, RecipeError, nearest
 from linnet.manifest import Manifest
-from linnet.methods import check_supervision
+from linnet.methods import METHODS, check_supervision, method_class
 from linnet.methods.base import Need, Task
-from linnet.randomness import permutation
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
+from linnet.training.part_labels import carve, hide_fine
 
-__all__ = ["TrainingData", "available", "carve", "memberships", "prepare", "restrict"]
+__all__ = ["TrainingData", "available", "memberships", "prepare", "restrict", "splits"]
 
 Rows = NDArray[np.int64]
 
@@ -36,6 +36,10 @@ class TrainingData:
     fine: int
     rows: dict[str, Rows]
     carved: bool
+
+    def fine_known(self, split: str) -> NDArray[np.bool_]:
+        """Which rows of a split have a fine label, bool (n,)."""
+        return np.asarray(self.manifest.targets[self.rows[split], self.fine] >= 0)
 
     def task(self, *, instances: bool = True) -> Task:
         """The task for a method; without `instances` one that only predicts."""
@@ -72,6 +76,39 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
         )
     if recipe.classes is not None:
         manifest = restrict(manifest, coarse, recipe.classes)
+    rows = splits(manifest)
+    if recipe.label_fraction is not None:
+        if coarse == fine:
+            raise RecipeError(
+                f"label_fraction = {recipe.label_fraction:g} leaves some images with a coarse label only, but "
+                f"{taxonomy.levels[fine]!r} is the one level there is to learn from; name two with coarse and fine"
+            )
+        manifest, rows = hide_fine(manifest, rows, fine, recipe.label_fraction, recipe.coarse_fraction, recipe.seed)
+    carved = recipe.validation > 0 and not len(rows.get("validation", ()))
+    if carved:
+        rows["train"], rows["validation"] = carve(
+            manifest.targets, rows["train"], coarse, fine, recipe.validation, recipe.seed
+        )
+    if recipe.labelled_only:
+        for name in {"train", "validation"} & rows.keys():
+            rows[name] = rows[name][manifest.targets[rows[name], fine] >= 0]
+        if not len(rows["train"]):
+            raise ManifestError(
+                f"{manifest.source}: labelled_only = true, but no training image has a {taxonomy.levels[fine]} label"
+            )
+    _check_selection(recipe, rows, carved)
+    data = TrainingData(manifest, coarse, fine, rows, carved)
+    have = available(data)
+    check_supervision(recipe.method, have, manifest.source, _missing(data, method_class(recipe.method).needs - have))
+    return data
+
+
+def splits(manifest: Manifest) -> dict[str, Rows]:
+    """Row numbers by split name; all rows are "train" where the manifest names no splits.
+
+    Raises:
+        ManifestError: some rows have a split and others not, or there are no training images.
+    """
     without = np.flatnonzero(manifest.split_codes < 0)
     if manifest.split_names and len(without):
         first = ", ".join(manifest.where(int(row)) for row in without[:5])
@@ -84,33 +121,59 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
         raise ManifestError(
             f"{manifest.source}: no image has split 'train' (splits there: {', '.join(manifest.split_names)})"
         )
-    carved = recipe.validation > 0 and not len(rows.get("validation", ()))
-    if carved:
-        rows["train"], rows["validation"] = carve(
-            rows["train"], manifest.targets[:, coarse], recipe.validation, recipe.seed
-        )
-    if recipe.select_on != "last" and not len(rows.get(recipe.select_on, ())):
-        few = f" (validation = {recipe.validation:g} of {len(rows['train'])} training images rounds to none)"
-        raise RecipeError(
-            f"select_on = {recipe.select_on!r}, but there are no {recipe.select_on} images{few if carved else ''}; "
-            f"give {'a larger' if carved else 'a'} validation share, or select_on = 'last' to keep the last epoch"
-        )
-    data = TrainingData(manifest, coarse, fine, rows, carved)
-    check_supervision(recipe.method, available(data), manifest.source, _blanks(data))
-    return data
+    return rows
 
 
-def _blanks(data: TrainingData) -> str:
-    """Training rows without a coarse label, for a message; '' when none has one."""
-    train = data.rows["train"]
-    blank = train[data.manifest.targets[train, data.coarse] < 0]
-    if not 0 < len(blank) < len(train):
-        return ""
-    first = ", ".join(data.manifest.where(int(row)) for row in blank[:5])
-    return (
-        f". {len(blank)} of {len(train)} training images have no {data.manifest.taxonomy.levels[data.coarse]} label "
-        f"({first}{', ...' if len(blank) > 5 else ''}): label them, or take their rows out"
+def _check_selection(recipe: Recipe, rows: dict[str, Rows], carved: bool) -> None:
+    """Refuse to select on a split without images."""
+    if recipe.select_on == "last" or len(rows.get(recipe.select_on, ())):
+        return
+    few = f" (validation = {recipe.validation:g} of {len(rows['train'])} training images rounds to none)"
+    raise RecipeError(
+        f"select_on = {recipe.select_on!r}, but there are no {recipe.select_on} images{few if carved else ''}; "
+        f"give {'a larger' if carved else 'a'} validation share, or select_on = 'last' to keep the last epoch"
     )
+
+
+def _missing(data: TrainingData, needs: frozenset[Need]) -> str:
+    """The training rows that lack what `needs` asks for, and what can be done, for a message; '' where all do."""
+    levels, train = data.manifest.taxonomy.levels, data.rows["train"]
+    targets = data.manifest.targets[train]
+    if Need.ALL_FINE in needs:
+        lacking, what = targets[:, data.fine] < 0, f"have no {levels[data.fine]} label"
+        both = [name for name in METHODS if method_class(name).needs & {Need.SOME_FINE, Need.ANY_LEVEL}]
+        advice = f"train on the others alone with labelled_only = true, or on all with method {' or '.join(both)}"
+    elif Need.COARSE in needs:
+        lacking, what = targets[:, data.coarse] < 0, f"have no {levels[data.coarse]} label"
+        advice = "label them, or take their rows out"
+    elif Need.ANY_LEVEL in needs:
+        lacking, what = ~_reaches_fine(data), f"have no label with {levels[data.fine]} classes under it"
+        advice = f"give their classes a {levels[data.fine]} class of their own, or take their rows out"
+    else:
+        return ""
+    if not 0 < lacking.sum() < len(train):
+        return ""
+    first = ", ".join(_named(data.manifest, row) for row in train[lacking][:5].tolist())
+    more = ", ..." if lacking.sum() > 5 else ""
+    return f". {lacking.sum()} of {len(train)} training images {what} ({first}{more}): {advice}"
+
+
+def _named(manifest: Manifest, row: int) -> str:
+    """Where a row stands, and its finest label."""
+    known = np.flatnonzero(manifest.targets[row] >= 0)
+    label = f" {manifest.taxonomy.classes[known[-1]][manifest.targets[row, known[-1]]]!r}" if len(known) else ""
+    return manifest.where(row) + label
+
+
+def _reaches_fine(data: TrainingData) -> NDArray[np.bool_]:
+    """Which training rows have a label with fine classes under it, or a fine label, bool (N,)."""
+    targets = data.manifest.targets[data.rows["train"]]
+    found = np.zeros(len(targets), dtype=np.bool_)
+    for level in range(data.fine + 1):  # the deepest label that is known decides
+        fertile: NDArray[np.bool_] = data.manifest.taxonomy.membership(level, data.fine).max(1, initial=False)
+        known = targets[:, level] >= 0
+        found[known] = fertile[targets[known, level]]
+    return found
 
 
 def available(data: TrainingData) -> set[Need]:
@@ -123,26 +186,10 @@ def available(data: TrainingData) -> set[Need]:
     if data.fine != data.coarse:
         have |= {Need.SOME_FINE} if known.any() else set()
         have |= {Need.ALL_FINE} if known.all() else set()
+        have |= {Need.ANY_LEVEL} if bool(_reaches_fine(data).all()) else set()
     if data.manifest.attributes is not None:
         have.add(Need.ATTRIBUTES)
     return have
-
-
-def carve(train: Rows, classes: NDArray[np.int64], share: float, seed: int) -> tuple[Rows, Rows]:
-    """Split `share` of the training rows off for validation, class by class; a class keeps at least one image.
-
-    Stratified by the coarse class alone, so that no fine label has a say for a method that has none.
-
-    Returns:
-        Training and validation rows, each ascending.
-    """
-    taken = []
-    for label in np.unique(classes[train]):
-        members = train[classes[train] == label]
-        count = min(round(share * len(members)), len(members) - 1)
-        taken.append(members[permutation(len(members), seed, "validation", int(label))[:count]])
-    held = np.sort(np.concatenate(taken))
-    return np.setdiff1d(train, held), held
 
 
 def restrict(manifest: Manifest, level: int, names: tuple[str, ...]) -> Manifest:

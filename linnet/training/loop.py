@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from linnet.errors import NonFiniteError, RecipeError
 from linnet.images import Batch, ImageSource
 from linnet.methods.base import Method, Stage
-from linnet.randomness import permutation, reseed
+from linnet.randomness import reseed
 from linnet.recipes import Recipe
 from linnet.training.checkpoint import Checkpoints, Progress
 from linnet.training.device import Place, average_gradients, share_buffers
@@ -27,6 +27,7 @@ from linnet.training.optimizer import (
     optimizer_state,
     set_learning_rate,
 )
+from linnet.training.order import epoch_order, share
 from linnet.training.schedule import learning_rate
 
 __all__ = ["CHECKPOINT_SECONDS", "Loop"]
@@ -43,6 +44,7 @@ class Loop:
         evaluate: figures of the validation rows, by name; called after an epoch with the method in eval mode.
         selects: the figure that chooses the best epoch, None to keep the last.
         where: what a message calls the image at a position of the training set.
+        groups: (N,), kinds of images whose ratio every batch keeps (see `training.order`); None for one kind.
     """
 
     method: Method
@@ -54,6 +56,7 @@ class Loop:
     selects: str | None
     where: Callable[[int], str]
     bar: bool | None = None
+    groups: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
@@ -125,10 +128,10 @@ class Loop:
 
     def _epoch(self, epochs: int, optimizer: Optimizer, bar: Bar) -> None:
         progress, recipe, world = self.progress, self.recipe, self.place.world
-        order = permutation(len(self.source), recipe.seed, "order", progress.epochs_done)
+        order = epoch_order(len(self.source), recipe.seed, progress.epochs_done, self.groups)
         order = order[: self.steps * self.batch] if recipe.drop_last else order
         # Rank r takes the r-th part of each batch, so a step sees the same images whatever the number of processes.
-        mine = order if world == 1 else _share(order, self.batch, self.place.rank, world)
+        mine = order if world == 1 else share(order, self.batch, self.place.rank, world)
         batches = self.source.epoch(progress.epochs_done, mine, self.batch // world, start_step=progress.step)
         self.method.train()
         for batch in batches:
@@ -252,11 +255,3 @@ class Loop:
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _share(order: NDArray[np.int64], batch: int, rank: int, world: int) -> NDArray[np.int64]:
-    """Rank r's part of each batch; an uneven last batch gives up its remainder, so that all ranks step together."""
-    starts = range(0, len(order), batch)
-    whole = [order[start : start + batch] for start in starts]
-    even = [part[: len(part) // world * world] for part in whole]
-    return np.concatenate([part.reshape(world, -1)[rank] for part in even])

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 
 from linnet.recipes import Recipe
 
-__all__ = ["PATIENCE", "learning_rate"]
-
-PATIENCE = 10
-"""Epochs without a better selection metric after which `schedule = "plateau"` lowers the rate."""
+__all__ = ["learning_rate"]
 
 
 def learning_rate(recipe: Recipe, position: float, epochs: int, history: Sequence[float] = ()) -> float:
     """The learning rate at `position`, in epochs since the stage began (fractions count the steps).
 
     Args:
-        recipe: gives lr, schedule, milestones, factor and warmup (epochs of linear rise).
+        recipe: gives lr, schedule, milestones, factor, patience and warmup (epochs of linear rise).
         position: 0 <= position < epochs.
         epochs: length of the stage.
         history: selection metric after each evaluation so far, higher is better; "plateau" alone reads it.
@@ -30,18 +27,18 @@ def learning_rate(recipe: Recipe, position: float, epochs: int, history: Sequenc
         done = (position - recipe.warmup) / (epochs - recipe.warmup)
         return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
     if recipe.schedule == "plateau":
-        return recipe.lr * recipe.factor ** _plateaus(history)
+        return recipe.lr * recipe.factor ** _plateaus(history, recipe.patience)
     return recipe.lr
 
 
-def _plateaus(history: Sequence[float]) -> int:
-    """How often PATIENCE evaluations in a row brought nothing better."""
+def _plateaus(history: Sequence[float], patience: int) -> int:
+    """How often `patience` evaluations in a row brought nothing better."""
     best, waited, count = -math.inf, 0, 0
     for value in history:
         if value > best:
             best, waited = value, 0
         else:
             waited += 1
-        if waited == PATIENCE:
+        if waited == patience:
             count, waited = count + 1, 0
     return count

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from linnet.training.schedule import PATIENCE, learning_rate
+from linnet.training.schedule import learning_rate
 from tests.training.tiny import tiny_recipe
 
 
@@ -29,13 +29,14 @@ def test_cosine_with_warmup() -> None:
 
 
 def test_plateau_counts_evaluations_without_a_better_one() -> None:
-    """Each PATIENCE of them lowers the rate once."""
-    recipe = tiny_recipe(lr=1.0, schedule="plateau", factor=0.5)
-    rising = [float(i) for i in range(30)]
-    assert learning_rate(recipe, 0, 99, rising) == 1.0
-    assert learning_rate(recipe, 0, 99, [5.0] * PATIENCE) == 1.0
-    assert learning_rate(recipe, 0, 99, [5.0] * (PATIENCE + 1)) == 0.5
-    assert learning_rate(recipe, 0, 99, [5.0] * (2 * PATIENCE + 1)) == 0.25
+    """Each `patience` of them lowers the rate once."""
+    for patience in (1, 4, 10):
+        recipe = tiny_recipe(lr=1.0, schedule="plateau", factor=0.5, patience=patience)
+        rising = [float(i) for i in range(30)]
+        assert learning_rate(recipe, 0, 99, rising) == 1.0
+        assert learning_rate(recipe, 0, 99, [5.0] * patience) == 1.0
+        assert learning_rate(recipe, 0, 99, [5.0] * (patience + 1)) == 0.5
+        assert learning_rate(recipe, 0, 99, [5.0] * (2 * patience + 1)) == 0.25
 
 
 def test_constant() -> None:

@@ -1,0 +1,108 @@
+"""Which training images show their fine label, and which are kept back to select on: drawn by key, numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.manifest import Manifest
+from linnet.randomness import permutation
+
+__all__ = ["carve", "draw_labels", "hide_fine"]
+
+Rows = NDArray[np.int64]
+
+
+def draw_labels(
+    manifest: Manifest, rows: Rows, fine: int, label_fraction: float, coarse_fraction: float | None, seed: int
+) -> tuple[Rows, Rows]:
+    """Draw, class by class, the images that lose their fine label, and those that are not used at all.
+
+    Every fine class is permuted once, by a key of the seed and its name. The front keeps its fine labels and the back
+    its coarse ones, so the images labelled at 5 % are among those labelled at 10 %, and no image has both roles. A
+    class keeps at least one fine label. Images without a fine label are not drawn from: they stay as they are.
+
+    Args:
+        rows: the rows to draw from, (n,).
+        fine: number of the fine level.
+        label_fraction: share of each fine class that keeps its fine label, 0 < share <= 1.
+        coarse_fraction: share of each fine class that is used with its coarse label only; None is all the rest.
+
+    Returns:
+        Rows with coarse labels only, and rows left out, each ascending.
+    """
+    hidden, unused = [rows[:0]], [rows[:0]]
+    labels = manifest.targets[rows, fine]
+    for number in np.unique(labels[labels >= 0]).tolist():
+        name = manifest.taxonomy.classes[fine][number]
+        members = rows[labels == number]
+        members = members[permutation(len(members), seed, f"fine labels of {name}")]
+        kept = max(1, round(label_fraction * len(members)))
+        rest = len(members) - kept
+        coarse = rest if coarse_fraction is None else min(rest, round(coarse_fraction * len(members)))
+        hidden.append(members[len(members) - coarse :])
+        unused.append(members[kept : len(members) - coarse])
+    return np.sort(np.concatenate(hidden)), np.sort(np.concatenate(unused))
+
+
+def hide_fine(
+    manifest: Manifest,
+    rows: Mapping[str, Rows],
+    fine: int,
+    label_fraction: float,
+    coarse_fraction: float | None,
+    seed: int,
+) -> tuple[Manifest, dict[str, Rows]]:
+    """The manifest with fine labels on a part of its training images, and the rows that are then used.
+
+    A validation split that the manifest names is treated like the training split, so that an epoch is never chosen by
+    more labels than there were to learn from. Other splits keep every label. See `draw_labels`.
+    """
+    targets, used = manifest.targets.copy(), dict(rows)
+    for name in {"train", "validation"} & used.keys():
+        hidden, unused = draw_labels(manifest, used[name], fine, label_fraction, coarse_fraction, seed)
+        targets[hidden, fine:] = -1
+        used[name] = np.setdiff1d(used[name], unused)
+    return replace(manifest, targets=targets), used
+
+
+def carve(
+    targets: NDArray[np.int64], train: Rows, coarse: int, fine: int, share: float, seed: int
+) -> tuple[Rows, Rows]:
+    """Split `share` of the training rows off for validation, class by class; a class keeps at least one image.
+
+    Stratified by the coarse class alone, so that no fine label has a say for a method that has none. Where some images
+    have a fine label and others have not, either kind gives its share, and a fine class keeps at least one labelled
+    image to learn from.
+
+    Args:
+        targets: (N, L), -1 unknown.
+        train: rows to carve from.
+        coarse, fine: level numbers.
+
+    Returns:
+        Training and validation rows, each ascending.
+    """
+    known = (targets[train, fine] >= 0) & (coarse != fine)
+    mixed = known.any() and not known.all()
+    taken = []
+    for label in np.unique(targets[train, coarse]).tolist():
+        for kind in (True, False) if mixed else (None,):
+            here = targets[train, coarse] == label
+            members = train[here if kind is None else here & (known == kind)]
+            # Complete labels are drawn with the key of the class alone, whatever else a set may hold.
+            key = (label,) if kind is None else (label, int(kind))
+            members = members[permutation(len(members), seed, "validation", *key)]
+            free = _all_but_last_of_each(members, targets[members, fine]) if kind else members[: len(members) - 1]
+            taken.append(free[: round(share * len(members))])
+    held = np.sort(np.concatenate(taken))
+    return np.setdiff1d(train, held), held
+
+
+def _all_but_last_of_each(members: Rows, labels: NDArray[np.int64]) -> Rows:
+    """The members in their order, without the last one of each label."""
+    _, from_end = np.unique(labels[::-1], return_index=True)
+    return np.delete(members, len(members) - 1 - from_end)
