@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linnet.errors import RecipeError
-from linnet.recipes import check_options, list_recipes, load_recipe
+from linnet.recipes import check_options, from_toml, list_recipes, load_recipe
 
 ROWS = {
     "cifar100": {"coarse", "instance", "coins-all", "coins", "fine"},
@@ -83,3 +83,47 @@ def test_own_recipe_by_path(tmp_path: Path) -> None:
     path.write_text("lrr = 0.3\n")
     with pytest.raises(RecipeError, match=r"mine\.toml: unknown setting 'lrr'"):
         load_recipe(str(path))
+
+
+VARIED = """
+data = "photos.csv"
+method = "coins"
+lr = 0.3
+published = { coarse_top1 = 50.0 }
+[options]
+lambda = 0.5
+scope = "all"
+[variants.small]
+lr = 0.1
+options = { lambda = 2.0 }
+[variants.plain]
+method = "coarse"
+options = {}
+published = { coarse_top1 = 60.0 }
+"""
+
+
+def test_a_variant_changes_what_it_says() -> None:
+    base, small, plain = (from_toml(VARIED, "my.toml", variant) for variant in ("", "small", "plain"))
+    assert (base.lr, base.options, base.published) == (0.3, {"lambda": 0.5, "scope": "all"}, {"coarse_top1": 50.0})
+    assert (small.lr, small.options, small.published) == (0.1, {"lambda": 2.0, "scope": "all"}, {})
+    assert (plain.lr, plain.options, plain.published) == (0.3, {}, {"coarse_top1": 60.0}), "options follow the method"
+
+
+def test_variants_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(VARIED)
+    assert load_recipe(f"{path}/small") == from_toml(VARIED, "x", "small")
+    with pytest.raises(
+        RecipeError, match=r"no variant 'smal'; did you mean '.*/small'\?; variants there: small, plain"
+    ):
+        load_recipe(f"{path}/smal")
+    for text, message in (
+        ("variants = 3", "variants is no table of tables"),
+        ("[variants]\nsmall = 3", "variants is no table of tables"),
+        ("[variants.small]\nlrr = 3", r"mine\.toml/small: unknown setting 'lrr'"),
+        ("options = 3\n[variants.small]", "options = 3"),
+    ):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(f"{path}/small")
