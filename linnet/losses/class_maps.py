@@ -52,7 +52,8 @@ class ClassMaps(nn.Module):
             raise ValueError("scores behind a ReLU need the maps: forward(features).mean(2)")
         with in_full_precision(embedding):
             cells = F.linear(embedding.to(self.weight.dtype), self.weight, self.bias)
-            return cells.unflatten(1, (self.classes, self.cells)).mean(2)
+            scores: Tensor = cells.unflatten(1, (self.classes, self.cells)).mean(2)
+            return scores
 
     def _cut(self, maps: Tensor) -> Tensor:
         return torch.relu(maps) if self.relu else maps

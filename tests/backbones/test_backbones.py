@@ -18,6 +18,9 @@ from linnet.randomness import seeded
 SMALL = {  # name and options, input side, D, sides of the map
     "cifar-resnet18": ({"width": 8}, 32, 64, 4),
     "cifar-resnet10": ({"width": 4}, 16, 32, 2),
+    "cifar-nin": ({"width": 12}, 32, 12, 8),
+    "cifar-alexnet": ({"width": 2}, 32, 64, 1),
+    "cifar-wrn16": ({"width": 1}, 16, 64, 4),
     "mobilenet_v2": ({}, 64, 1280, 2),
     "timm:resnet18": ({}, 64, 512, 2),
     "mobilenetv3_small_050": ({}, 64, 288, 2),
@@ -121,6 +124,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
         ("resnet_18", {}, "did you mean 'resnet18'"),
         ("timm:resnet_18", {}, "did you mean 'resnet18'"),
         ("resnet18", {"width": 8}, "takes no width"),
+        ("nin-4", {"width": 8}, "takes no width; only cifar-resnet10, .*cifar-wrn16 do"),
         ("cifar-resnet18", {"width": 0}, "1 or more"),
         ("mobilenet_v2", {"pretrained": True}, "no weights on the hub"),
         ("resnet18", {"pretrained": True, "weights": Path("x")}, "not both"),
@@ -155,6 +159,10 @@ def test_a_model_without_one_map_says_so() -> None:
         ("efficientnet_b0", 96, (2, 1280, 3, 3)),
         ("vgg11", 96, (2, 512, 3, 3)),
         ("inception_v3", 299, (2, 2048, 8, 8)),
+        ("resnet50", 224, (2, 2048, 7, 7)),
+        ("vgg19", 224, (2, 512, 7, 7)),
+        ("vgg19", 32, (2, 512, 1, 1)),
+        ("vgg19_bn", 32, (2, 512, 1, 1)),
     ],
 )
 def test_timm_models_of_every_layout_give_one_map(name: str, size: int, shape: tuple[int, ...]) -> None:
