@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["complain", "is_main", "show_figures", "tell"]
+from linnet.metrics.units import unit
 
-_NO_PERCENTAGE = {"effective_rank"}
+__all__ = ["complain", "is_main", "show_figures", "tell"]
 
 
 def is_main() -> bool:
@@ -44,8 +44,8 @@ def show_figures(
             table.add_column(heading, justify="right")
     for name, value in figures.items():
         beside = [_number(column.get(name)) for column in (chance, published) if column]
-        unit = " dimensions" if name in _NO_PERCENTAGE else ""
-        table.add_row(name, f"{value:.2f}{unit}", *beside)
+        shown = "" if unit(name) == "%" else f" {unit(name)}"
+        table.add_row(name, f"{value:.2f}{shown}", *beside)
     Console().print(table)
 
 

@@ -60,6 +60,7 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "")
             published=recipe.published.get(metric),
         )
         for metric in found[0].figures
+        if all(metric in each.figures for each in found)  # a run without a mistake has no severity
     ]
 
 

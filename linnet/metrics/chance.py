@@ -1,4 +1,4 @@
-"""What guessing scores: the floors that stand beside every figure. All in percent (0 to 100)."""
+"""What guessing scores: the floors that stand beside every figure, in the figure's own unit (mostly percent)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["recall_chance", "top_k_chance"]
+__all__ = ["distance_chance", "implied_coarse_chance", "recall_chance", "severity_chance", "top_k_chance"]
 
 Labels = NDArray[np.integer]
 
@@ -69,6 +69,53 @@ def recall_chance(
         hits[row] = [_hit(len(here) - itself, int((here == c).sum()) - itself, k) for k in ks]
     expected = 100.0 * (times @ hits) / times.sum()
     return {int(k): float(value) for k, value in zip(ks, expected, strict=True)}
+
+
+def distance_chance(labels: Labels, distance: Labels) -> float:
+    """Expected hierarchical distance@k, for any k, of classes guessed uniformly at random, in levels.
+
+    Args:
+        labels: (n,) integers, -1 unknown and skipped.
+        distance: (F, F) heights of lowest common ancestors.
+
+    Raises:
+        ValueError: no image is labelled.
+    """
+    return float(_sums(labels, distance).mean() / len(distance))
+
+
+def severity_chance(labels: Labels, distance: Labels) -> float | None:
+    """Expected mistake severity of a wrong class guessed uniformly at random, in levels; None with a single class.
+
+    Args and errors: as `distance_chance`.
+    """
+    return None if len(distance) == 1 else float(_sums(labels, distance).mean() / (len(distance) - 1))
+
+
+def implied_coarse_chance(coarse: Labels, parent: Labels) -> float:
+    """Expected accuracy of the coarse class that follows from a fine class guessed uniformly at random, in percent.
+
+    Args:
+        coarse: (n,) coarse classes, -1 unknown and skipped.
+        parent: (F,) the coarse class of each fine class.
+
+    Raises:
+        ValueError: no image is labelled.
+    """
+    known = np.asarray(coarse)[np.asarray(coarse) >= 0]
+    if not len(known):
+        raise ValueError("no image has a label (all are -1): there is nothing to score")
+    children = np.bincount(parent, minlength=int(known.max()) + 1)
+    return float(100.0 * children[known].mean() / len(parent))
+
+
+def _sums(labels: Labels, distance: Labels) -> NDArray[np.int64]:
+    """Sum of the distances from the class of each labelled image to every class, (m,)."""
+    known = np.asarray(labels)[np.asarray(labels) >= 0]
+    if not len(known):
+        raise ValueError("no image has a label (all are -1): there is nothing to score")
+    sums: NDArray[np.int64] = np.asarray(distance).sum(1, dtype=np.int64)
+    return sums[known]
 
 
 def _sides(

@@ -26,7 +26,7 @@ IDENTITY = ("paper", "table", "row", "dataset", "protocol", "scale", "start", "s
 """The fields that say which figure a line is: a new line of the same identity takes the old one's place."""
 
 _REMEDY = "results are written by commands, not by hand: restore the line, or delete it and measure again"
-_PERCENT = re.compile(r"(^|_)(top\d+|recall@\d+|accuracy|reidentification)")
+_PERCENT = re.compile(r"(^|_)(top\d+|recall@\d+|accuracy|consistency|reidentification)")
 # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom; the last one also for more.
 _T = (
     12.706,

@@ -20,6 +20,7 @@ from linnet.images import ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
 from linnet.methods import method_class
 from linnet.methods.base import Method
+from linnet.metrics.units import lower_is_better
 from linnet.randomness import seeded
 from linnet.recipes import Recipe
 from linnet.recipes.model import PROVENANCE
@@ -242,7 +243,7 @@ def selection_metric(recipe: Recipe, data: TrainingData) -> str | None:
     usual = method_class(recipe.method).selects
     chosen = recipe.select_by or usual
     rows = data.rows[recipe.select_on]
-    known = [*floors(data, rows, _ks(recipe)), "effective_rank"]
+    known = [*(name for name in floors(data, rows, _ks(recipe)) if not lower_is_better(name)), "effective_rank"]
     if chosen not in known:
         raise RecipeError(
             f"select_by = {chosen!r} cannot be had from the {recipe.select_on} images{nearest(chosen, known)}; "

@@ -20,6 +20,7 @@ from linnet.metrics.recall import recall_at_k
 from linnet.metrics.signals import effective_rank
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
+from linnet.training.hierarchy_figures import hierarchy_figures, hierarchy_floors
 
 __all__ = ["Outputs", "floors", "measure", "predict", "roles"]
 
@@ -67,12 +68,16 @@ def roles(data: TrainingData) -> dict[str, int]:
 
 
 def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequence[int]) -> dict[str, float]:
-    """All figures that the labels of `rows` allow, in percent except `effective_rank`.
+    """All figures that the labels of `rows` allow, in percent but for those that `metrics.units` names.
 
     `coarse_top1`, `fine_top5` and so on where the method has a classifier; `coarse_recall@k`, `fine_recall@k`,
     `level:NAME_recall@k` leave-one-out; `fine_recall@k_within` with the gallery restricted to the query's own coarse
     class; `effective_rank`, a label-free signal (see `metrics.signals`). Where coarse and fine are one level, its
     figures are called coarse.
+
+    Of a method that names fine classes also what `metrics.hierarchy` says: `mistake_severity` and
+    `hierarchical_distance@k` in levels (lower is better), `coarse_top1_implied` by the fine class named,
+    `level_consistency` where it names coarse classes too, and `fine_top1_nonsingleton`.
     """
     targets = torch.from_numpy(data.manifest.targets[rows])
     logits = {"coarse": said.coarse_logits, "fine": said.fine_logits}
@@ -87,6 +92,10 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
         if role == "fine":
             recall = recall_at_k(said.embedding, labels, ks, within=targets[:, data.coarse])
             figures |= {f"fine_recall@{k}_within": value for k, value in recall.items()}
+    if said.fine_logits is not None and data.coarse != data.fine:
+        figures |= hierarchy_figures(
+            data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
+        )
     coarse = targets[:, data.coarse]
     if bool((torch.bincount(coarse[coarse >= 0], minlength=1) > 1).any()):
         figures["effective_rank"] = effective_rank(said.embedding, coarse)
@@ -94,7 +103,7 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
 
 
 def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> dict[str, float]:
-    """What chance scores for the metrics of `measure`, in percent, by the same names."""
+    """What chance scores for the metrics of `measure`, in their units, by the same names."""
     targets = data.manifest.targets[rows]
     found: dict[str, float] = {}
     for role, level in roles(data).items():
@@ -108,4 +117,6 @@ def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> di
         if role == "fine":
             within = recall_chance(labels, ks, within=targets[:, data.coarse])
             found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
+    if data.coarse != data.fine:
+        found |= hierarchy_floors(data.manifest.taxonomy, data.coarse, data.fine, targets)
     return found

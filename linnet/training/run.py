@@ -34,7 +34,7 @@ class Evaluation:
 
     Attributes:
         split: which rows; `images` how many.
-        figures: by metric name, in percent (`effective_rank` in dimensions).
+        figures: by metric name, in percent but for those that `metrics.units` names.
         floors: what chance scores for the same metrics.
         marks: what a reader must know beside every figure, such as a leak; usually empty.
     """

@@ -1,0 +1,18 @@
+"""In what unit a metric is, by its name, and whether more of it is better."""
+
+from __future__ import annotations
+
+__all__ = ["lower_is_better", "unit"]
+
+_UNITS = {"effective_rank": "dimensions", "mistake_severity": "levels", "hierarchical_distance": "levels"}
+_LOWER = frozenset({"mistake_severity", "hierarchical_distance"})
+
+
+def unit(metric: str) -> str:
+    """'%' for most; "levels" of the hierarchy, "dimensions" of an embedding."""
+    return _UNITS.get(metric.partition("@")[0], "%")
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a lower figure is the better one."""
+    return metric.partition("@")[0] in _LOWER

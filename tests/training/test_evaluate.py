@@ -1,0 +1,90 @@
+"""The figures of a split: which there are for which labels and logits, each with its floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from linnet.errors import RecipeError
+from linnet.metrics.units import unit
+from linnet.training.api import selection_metric
+from linnet.training.data import TrainingData, prepare
+from linnet.training.evaluate import Outputs, floors, measure
+from tests.training.tiny import tiny_manifest, tiny_recipe
+
+BY_HIERARCHY = {
+    *("mistake_severity", "hierarchical_distance@1", "hierarchical_distance@5", "hierarchical_distance@20"),
+    *("fine_top1_nonsingleton", "coarse_top1_implied", "level_consistency"),
+}
+
+
+def tiny(**settings: Any) -> TrainingData:
+    return prepare(tiny_recipe(**settings), tiny_manifest())
+
+
+def said(count: int, *, coarse: bool = True, fine: bool = True) -> Outputs:
+    """Random answers for so many images."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = (8, 6 if coarse else 0, 24 if fine else 0)
+    embedding, *logits = (torch.randn(count, size, generator=draw) if size else None for size in sizes)
+    assert embedding is not None
+    return Outputs(embedding, *logits)
+
+
+def test_a_method_that_names_fine_classes_is_measured_by_the_hierarchy() -> None:
+    """Every figure but the effective rank has a floor, and random answers are near it."""
+    data = tiny()
+    rows = data.rows["train"]
+    figures, chance = measure(data, rows, said(len(rows)), (1, 2)), floors(data, rows, (1, 2))
+    assert figures.keys() - chance.keys() == {"effective_rank"}
+    assert figures.keys() >= BY_HIERARCHY
+    for name in BY_HIERARCHY:
+        assert figures[name] == pytest.approx(chance[name], abs=20 if unit(name) == "%" else 0.2)
+    assert chance["mistake_severity"] == pytest.approx((3 * 1 + 20 * 2) / 23)
+    assert chance["coarse_top1_implied"] == chance["level_consistency"] == pytest.approx(100 / 6)
+
+
+def test_consistency_needs_both_kinds_of_logits_and_the_rest_fine_ones() -> None:
+    data = tiny()
+    rows = data.rows["test"]
+    assert not measure(data, rows, said(len(rows), fine=False), (1,)).keys() & BY_HIERARCHY
+    found = measure(data, rows, said(len(rows), coarse=False), (1,)).keys() & BY_HIERARCHY
+    assert found == BY_HIERARCHY - {"level_consistency"}
+
+
+def test_images_with_coarse_labels_only_count_where_they_can() -> None:
+    """Half the rows lose their fine label: fine figures are of the others, coarse ones of all."""
+    targets = tiny_manifest().targets.copy()
+    targets[::2, 1] = -1
+    data = prepare(tiny_recipe(), replace(tiny_manifest(), targets=targets))
+    rows = data.rows["test"]
+    answers = said(len(rows))
+    known = targets[rows, 1] >= 0
+    part = Outputs(*(answer[torch.from_numpy(known)] for answer in vars(answers).values()))
+    whole, half = measure(data, rows, answers, (1,)), measure(data, rows[known], part, (1,))
+    assert all(whole[name] == half[name] for name in ("fine_top1", "mistake_severity", "fine_top1_nonsingleton"))
+    assert whole["coarse_top1_implied"] != half["coarse_top1_implied"]
+    blank = prepare(tiny_recipe(), replace(data.manifest, targets=np.where([[True, False]], targets, -1)))
+    left = measure(blank, rows, answers, (1,)).keys() & BY_HIERARCHY
+    assert left == {"coarse_top1_implied", "level_consistency"} == floors(blank, rows, (1,)).keys() & BY_HIERARCHY
+
+
+def test_one_level_has_no_hierarchy_to_measure_by() -> None:
+    data = tiny(coarse="fine")
+    rows = data.rows["test"]
+    figures = measure(data, rows, replace(said(len(rows)), coarse_logits=None), (1,))
+    assert not figures.keys() & BY_HIERARCHY
+    assert not floors(data, rows, (1,)).keys() & BY_HIERARCHY
+
+
+def test_an_epoch_is_not_chosen_by_what_should_be_low() -> None:
+    """The loop keeps the highest figure."""
+    for chosen in ("mistake_severity", "hierarchical_distance@5"):
+        with pytest.raises(RecipeError, match="cannot be had"):
+            selection_metric(tiny_recipe(method="fine", select_by=chosen), tiny(method="fine"))
+    chosen = "fine_top1_nonsingleton"
+    assert selection_metric(tiny_recipe(method="fine", select_by=chosen), tiny(method="fine")) == chosen
