@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linnet.errors import NonFiniteError
 from linnet.images import ImageSource
+from linnet.images.views import ten_views
 from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
 from linnet.metrics.chance import recall_chance, top_k_chance
@@ -21,6 +22,7 @@ from linnet.metrics.signals import effective_rank
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
 from linnet.training.hierarchy_figures import hierarchy_figures, hierarchy_floors
+from linnet.training.views import predict_views
 
 __all__ = ["Outputs", "floors", "measure", "predict", "roles"]
 
@@ -35,8 +37,12 @@ class Outputs:
 
 
 @torch.inference_mode()
-def predict(method: Method, source: ImageSource, place: Place, batch_size: int) -> Outputs:
-    """Run a method over a source without augmentation; every process gets all rows, in order."""
+def predict(method: Method, source: ImageSource, place: Place, batch_size: int, views_of: int | None = None) -> Outputs:
+    """Run a method over a source without augmentation; every process gets all rows, in order.
+
+    With `views_of`, the side of the input in pixels, the answers are averages over ten views of the source's images,
+    which are larger (see `images.views`, `training.views`).
+    """
     method.eval()
     # A process without a row repeats the first one, so that all have the same answers to gather.
     mine = np.arange(min(place.rank, len(source) - 1), len(source), place.world)
@@ -44,7 +50,10 @@ def predict(method: Method, source: ImageSource, place: Place, batch_size: int) 
     present: list[bool] = []
     for batch in source.sequential(batch_size, mine):
         with place.autocast():
-            said = method.predict(batch.images)
+            if views_of is None:
+                said = method.predict(batch.images)
+            else:
+                said = predict_views(method, ten_views(batch.images, views_of))
         answers = (said.embedding, said.coarse_logits, said.fine_logits)
         present = [answer is not None for answer in answers]
         parts.append([answer.float() for answer in answers if answer is not None])

@@ -24,6 +24,7 @@ from linnet.training.data import TrainingData, prepare
 from linnet.training.device import find_place
 from linnet.training.evaluate import floors, measure, predict
 from linnet.training.source import open_source
+from linnet.training.views import whole_square
 
 __all__ = ["Evaluation", "Run", "marks"]
 
@@ -102,6 +103,8 @@ class Run:
     def evaluate(self, split: str | None = None, manifest: Manifest | None = None) -> Evaluation:
         """Figures of one split, in float32, also written to `evaluation-SPLIT.json`.
 
+        The recipe's `test_views` are averaged here alone: while training, one view of a validation image is enough.
+
         Args:
             split: "test" where the data has one, else "validation", when None.
             manifest: the run's data, to spare reading it again.
@@ -115,9 +118,11 @@ class Run:
         if rows is None or not len(rows):
             raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
         place = find_place(self.recipe.change(precision="fp32"))
-        source = open_source(data, rows, self.bundle.preprocessing, self.recipe, place)
+        preprocessing, many = self.bundle.preprocessing, self.recipe.test_views > 1
+        source = open_source(data, rows, whole_square(preprocessing) if many else preprocessing, self.recipe, place)
         self.bundle.method.to(place.device)
-        said = predict(self.bundle.method, source, place, self.recipe.batch_size)
+        views_of = preprocessing.size if many else None
+        said = predict(self.bundle.method, source, place, self.recipe.batch_size, views_of)
         source.close()
         evaluation = Evaluation(
             split,
