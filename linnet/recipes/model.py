@@ -95,6 +95,10 @@ class Recipe(BaseModel):
         default=None, description="per-channel mean of pixels in 0..1; none = the backbone's own"
     )
     std: _Colour | None = Field(default=None, description="per-channel standard deviation; none = the backbone's own")
+    whitening: Literal["none", "gcn", "zca"] = Field(
+        default="none",
+        description="of small images: global contrast normalisation, and 'zca' behind it; in place of mean and std",
+    )
     augment: Literal["none", "crop", "resized-crop"] = Field(
         default="resized-crop", description="how training crops vary"
     )
@@ -156,7 +160,7 @@ class Recipe(BaseModel):
     evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations")
     test_views: Literal[1, 10] = Field(
         default=1,
-        description="views of an image that a split's figures average: 10 = centre, corners, and their mirror images",
+        description="views of an image that evaluation averages (one picks the epoch): 10 = centre, corners, mirrored",
     )
     recall_at: _Counts = Field(default=(1, 2, 4, 8), description="the k of recall@k", min_length=1)
 
@@ -212,6 +216,13 @@ class Recipe(BaseModel):
             )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither")
+        if self.whitening != "none" and self.mean is not None:
+            raise ValueError(f"whitening = {self.whitening!r} and mean, std both set the colours: give one of them")
+        if self.whitening == "zca" and self.image_size > 64:
+            raise ValueError(
+                f"whitening = 'zca' is for images up to 64 pixels: at image_size = {self.image_size} its map would "
+                f"take {(3 * self.image_size**2) ** 2 * 4 / 1e9:.1f} GB; use 'gcn' or 'none'"
+            )
         if self.resize is not None and self.resize < self.image_size:
             raise ValueError(
                 f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"

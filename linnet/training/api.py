@@ -13,20 +13,21 @@ import torch
 
 from linnet import files
 from linnet.backbones import build_backbone, default_preprocessing
+from linnet.backbones.whitening import Whitened, whitened
 from linnet.datasets import KNOWN, load_data
 from linnet.datasets.fetch import find_file
 from linnet.errors import RecipeError, RunError, nearest
 from linnet.images import ImageSource, Preprocessing, check_images
 from linnet.manifest import Manifest
 from linnet.methods import method_class
-from linnet.methods.base import Method
+from linnet.methods.base import Method, Need
 from linnet.metrics.units import lower_is_better
 from linnet.randomness import seeded
 from linnet.recipes import Recipe
 from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
-from linnet.training.data import TrainingData, prepare
-from linnet.training.device import Place, find_place
+from linnet.training.data import TrainingData, available, prepare
+from linnet.training.device import Place, find_place, share_buffers
 from linnet.training.environment import environment
 from linnet.training.evaluate import floors, measure, predict, roles
 from linnet.training.loop import Loop
@@ -93,6 +94,7 @@ def train(
         groups=data.fine_known("train") if method.keeps_ratio else None,
     )
     try:
+        _fit_whitening(method, sources["train"], out, place)
         done = loop.run()
     finally:
         for source in sources.values():
@@ -103,6 +105,7 @@ def train(
             "options": _options(recipe).model_dump(by_alias=True),
             "backbone": recipe.backbone,
             "width": recipe.width,
+            "whitening": recipe.whitening,
             "start": method.backbone.start,
             "trained_on": {"images": len(data.rows["train"]), "source": manifest.source},
         }
@@ -176,11 +179,12 @@ def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, plac
 
 def _preprocessing(recipe: Recipe) -> Preprocessing:
     usual = default_preprocessing(recipe.backbone)
+    plain = recipe.whitening != "none"  # whitening takes pixels as they are, in 0..1
     return Preprocessing(
         size=recipe.image_size,
         resize=recipe.resize,
-        mean=recipe.mean or usual.mean,
-        std=recipe.std or usual.std,
+        mean=(0.0, 0.0, 0.0) if plain else recipe.mean or usual.mean,
+        std=(1.0, 1.0, 1.0) if plain else recipe.std or usual.std,
         interpolation=usual.interpolation,
     )
 
@@ -203,6 +207,7 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
             weights=find_file(recipe.weights, recipe.root) if recipe.weights else None,
             pretrained=recipe.pretrained,
         )
+        backbone = whitened(backbone, recipe.whitening, recipe.image_size)
         method = method_class(recipe.method)(backbone, data.task(), _options(recipe))
     method.to(place.device)
     if recipe.channels_last:
@@ -210,6 +215,14 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
     if recipe.compile:
         method.backbone.compile()
     return method
+
+
+def _fit_whitening(method: Method, source: ImageSource, out: Path, place: Place) -> None:
+    """Fit a whitened backbone to the training images, unless a checkpoint holds the fit."""
+    if not isinstance(method.backbone, Whitened) or (out / "checkpoints" / "index.json").exists():
+        return
+    method.backbone.fit(batch.images for batch in source.sequential(512))
+    share_buffers(method.backbone, place.world)
 
 
 def _figures(
@@ -241,6 +254,8 @@ def selection_metric(recipe: Recipe, data: TrainingData) -> str | None:
     if recipe.select_on == "last":
         return None
     usual = method_class(recipe.method).selects
+    if Need.SOME_FINE not in available(data):  # learnt from coarser labels alone, or there is one level
+        usual = usual.replace("fine_", "coarse_")
     chosen = recipe.select_by or usual
     rows = data.rows[recipe.select_on]
     known = [*(name for name in floors(data, rows, _ks(recipe)) if not lower_is_better(name)), "effective_rank"]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from linnet import files
 from linnet.backbones import build_backbone
+from linnet.backbones.whitening import whitened
 from linnet.errors import RunError
 from linnet.images import Preprocessing
 from linnet.methods import method_class
@@ -88,10 +89,13 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
         torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine, memberships=memberships(taxonomy, fine)
     )
     chosen = method_class(card["method"])
+    preprocessing = Preprocessing.from_json(card["preprocessing"])
     backbone = build_backbone(card["backbone"], width=card["width"])
+    # Bundles from before there was whitening do not name it.
+    backbone = whitened(backbone, card.get("whitening", "none"), preprocessing.size)
     method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))
     absent, strange = method.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
     absent = [name for name in absent if not method.is_training_only(name)]
     if absent or strange:
         raise ValueError(f"missing {absent[:3]}, unknown {strange[:3]}")
-    return Bundle(method.eval(), taxonomy, coarse, fine, Preprocessing.from_json(card["preprocessing"]), card)
+    return Bundle(method.eval(), taxonomy, coarse, fine, preprocessing, card)

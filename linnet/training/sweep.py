@@ -15,7 +15,6 @@ from scipy.stats import spearmanr
 from linnet import files
 from linnet.errors import RecipeError
 from linnet.manifest import Manifest
-from linnet.methods import method_class
 from linnet.metrics.signals import reidentification
 from linnet.recipes import Recipe, resolve
 from linnet.training.api import train
@@ -76,12 +75,12 @@ def sweep(
     if recipe.select_on != "validation":
         raise RecipeError(f"select_on = {recipe.select_on!r}: a sweep chooses on the validation split")
     out = Path(out)
-    chosen_by = recipe.select_by or method_class(recipe.method).selects
-    trials = []
+    chosen_by, trials = "", []
     for value in values:
         settings = resolve(None, {**recipe.model_dump(), "options": {**recipe.options}, key: value})
         folder = out / f"{key}={value}"
         run = train(settings, folder, manifest, resume=True, progress=progress)
+        chosen_by = run.summary["chosen_by"]
         figures = run.evaluate("validation").figures
         trials.append(Trial(value, str(folder), {**figures, "reidentification": _reidentification(run)}))
     best = max(trials, key=lambda trial: trial.figures[chosen_by])

@@ -264,3 +264,23 @@ def test_draws_from_the_global_state_are_keyed(tmp_path: Path, monkeypatch: pyte
         run = train(tiny_recipe(epochs=1), tmp_path / name, tiny_manifest(), progress=False)
         seen.append(files.digest(run.folder / "checkpoints/best-00.safetensors"))
     assert seen[0] == seen[1]
+
+
+def test_a_method_that_had_no_fine_label_is_chosen_by_coarse_ones(tmp_path: Path) -> None:
+    """`any-level` learns from what there is, and so it is chosen; finer validation labels need the option."""
+    whole = tiny_manifest()
+    targets = whole.targets.copy()
+    targets[whole.rows("train"), 1] = -1
+    recipe = tiny_recipe(method="any-level", epochs=1)
+    run = train(recipe, tmp_path / "run", replace(whole, targets=targets), progress=False)
+    assert run.summary["chosen_by"] == "coarse_top1"
+    with pytest.raises(
+        RecipeError, match=r"finer labels than method 'any-level' learns from.*leave it at 'coarse_top1'"
+    ):
+        train(
+            recipe.change(select_by="fine_top1", select_on="test"),
+            tmp_path / "refused",
+            replace(whole, targets=targets),
+            progress=False,
+        )
+    assert train(recipe, tmp_path / "fine", whole, progress=False).summary["chosen_by"] == "fine_top1"

@@ -20,6 +20,7 @@ def test_the_largest_value_that_coarse_accuracy_bears(tmp_path: Path, monkeypatc
     class _Run:
         def __init__(self, recipe: object) -> None:
             self.value = recipe.options["lambda"]
+            self.summary = {"chosen_by": "coarse_top1"}
 
         def load(self) -> object:
             return type("Data", (), {"rows": {"validation": range(48)}})
