@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ __all__ = [
     "cache_folder",
     "digest",
     "inside",
+    "locked",
     "make_folder",
+    "private_folder",
     "read_json",
     "remove",
     "truncate",
@@ -114,6 +117,31 @@ def make_folder(target: Path | str) -> Path:
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     return target
+
+
+def private_folder(target: Path | str) -> Path:
+    """Make a folder that nobody else may write to, and its parents, and return its path.
+
+    Raises:
+        RunError: the folder is there and another user owns it or may write to it.
+    """
+    target = Path(target)
+    make_folder(target.parent)
+    target.mkdir(mode=0o700, exist_ok=True)
+    status = target.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise RunError(f"{target}: must be a folder that only its owner, the present user, may write to; remove it")
+    return target
+
+
+@contextmanager
+def locked(target: Path | str) -> Iterator[None]:
+    """Hold the lock file `target`, made when absent: one process at a time, others wait."""
+    import fcntl  # not on every system
+
+    with Path(target).open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def cache_folder() -> Path:
