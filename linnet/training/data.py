@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from linnet.errors import ManifestError, RecipeError, nearest
+from linnet.errors import ManifestError, RecipeError, SupervisionError, nearest
 from linnet.manifest import Manifest
 from linnet.methods import METHODS, check_supervision, method_class
 from linnet.methods.base import Need, Task
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
-from linnet.training.part_labels import carve, hide_fine
+from linnet.training.part_labels import draw_part, levels_of
 
-__all__ = ["TrainingData", "available", "memberships", "prepare", "restrict", "splits"]
+__all__ = ["TrainingData", "available", "memberships", "prepare", "restrict"]
 
 Rows = NDArray[np.int64]
 
@@ -66,62 +66,24 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
         ManifestError: no training images.
         SupervisionError: the labels do not allow the method.
     """
-    taxonomy = manifest.taxonomy
-    coarse = taxonomy.level(recipe.coarse) if recipe.coarse is not None else 0
-    fine = taxonomy.level(recipe.fine) if recipe.fine is not None else len(taxonomy.levels) - 1
-    if coarse > fine:
-        raise RecipeError(
-            f"coarse = {taxonomy.levels[coarse]!r} is finer than fine = {taxonomy.levels[fine]!r}; "
-            f"levels from coarsest to finest: {', '.join(taxonomy.levels)}"
-        )
+    coarse, fine = levels_of(recipe, manifest.taxonomy)
     if recipe.classes is not None:
         manifest = restrict(manifest, coarse, recipe.classes)
-    rows = splits(manifest)
-    if recipe.label_fraction is not None:
-        if coarse == fine:
-            raise RecipeError(
-                f"label_fraction = {recipe.label_fraction:g} leaves some images with a coarse label only, but "
-                f"{taxonomy.levels[fine]!r} is the one level there is to learn from; name two with coarse and fine"
-            )
-        manifest, rows = hide_fine(manifest, rows, fine, recipe.label_fraction, recipe.coarse_fraction, recipe.seed)
-    carved = recipe.validation > 0 and not len(rows.get("validation", ()))
-    if carved:
-        rows["train"], rows["validation"] = carve(
-            manifest.targets, rows["train"], coarse, fine, recipe.validation, recipe.seed
-        )
+    manifest, rows, carved = draw_part(recipe, manifest)
     if recipe.labelled_only:
         for name in {"train", "validation"} & rows.keys():
             rows[name] = rows[name][manifest.targets[rows[name], fine] >= 0]
         if not len(rows["train"]):
-            raise ManifestError(
-                f"{manifest.source}: labelled_only = true, but no training image has a {taxonomy.levels[fine]} label"
-            )
+            level = manifest.taxonomy.levels[fine]
+            raise ManifestError(f"{manifest.source}: labelled_only = true, but no training image has a {level} label")
     _check_selection(recipe, rows, carved)
     data = TrainingData(manifest, coarse, fine, rows, carved)
     have = available(data)
-    check_supervision(recipe.method, have, manifest.source, _missing(data, method_class(recipe.method).needs - have))
+    needs = method_class(recipe.method).needs
+    check_supervision(recipe.method, have, manifest.source, _missing(data, needs - have))
+    if Need.SOME_FINE in needs:
+        _check_children(recipe.method, data)
     return data
-
-
-def splits(manifest: Manifest) -> dict[str, Rows]:
-    """Row numbers by split name; all rows are "train" where the manifest names no splits.
-
-    Raises:
-        ManifestError: some rows have a split and others not, or there are no training images.
-    """
-    without = np.flatnonzero(manifest.split_codes < 0)
-    if manifest.split_names and len(without):
-        first = ", ".join(manifest.where(int(row)) for row in without[:5])
-        raise ManifestError(
-            f"{manifest.source}: {len(without)} images have no split while others do ({first}); "
-            "fill the column split for them, or leave it out and Linnet keeps a validation share itself"
-        )
-    rows = {name: manifest.rows(name) for name in manifest.split_names} or {"train": manifest.rows(None)}
-    if not len(rows.get("train", ())):
-        raise ManifestError(
-            f"{manifest.source}: no image has split 'train' (splits there: {', '.join(manifest.split_names)})"
-        )
-    return rows
 
 
 def _check_selection(recipe: Recipe, rows: dict[str, Rows], carved: bool) -> None:
@@ -132,6 +94,23 @@ def _check_selection(recipe: Recipe, rows: dict[str, Rows], carved: bool) -> Non
     raise RecipeError(
         f"select_on = {recipe.select_on!r}, but there are no {recipe.select_on} images{few if carved else ''}; "
         f"give {'a larger' if carved else 'a'} validation share, or select_on = 'last' to keep the last epoch"
+    )
+
+
+def _check_children(method: str, data: TrainingData) -> None:
+    """Refuse coarse classes without a fine one, for a method that goes from one to the other."""
+    taxonomy, labels = data.manifest.taxonomy, data.manifest.targets[:, data.coarse]
+    childless = np.flatnonzero(~taxonomy.membership(data.coarse, data.fine).max(1, initial=False)).tolist()
+    if not childless:
+        return
+    coarse, fine = taxonomy.levels[data.coarse], taxonomy.levels[data.fine]
+    rows = [np.flatnonzero(labels == number)[:1].tolist() for number in childless[:5]]
+    names = [repr(taxonomy.classes[data.coarse][number]) for number in childless]
+    told = [name + "".join(f" ({data.manifest.where(r)})" for r in row) for name, row in zip(names, rows, strict=False)]
+    raise SupervisionError(
+        f"method {method!r} needs a {fine} class under every {coarse} class, and {len(childless)} have none: "
+        f"{', '.join(told)}{', ...' if len(childless) > 5 else ''}. Label an image of each with a {fine} class, take "
+        "their rows out, or keep only the others with the setting classes"
     )
 
 

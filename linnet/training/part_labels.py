@@ -8,12 +8,90 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from linnet.errors import ManifestError, RecipeError
 from linnet.manifest import Manifest
 from linnet.randomness import permutation
+from linnet.recipes import Recipe
+from linnet.taxonomy import Taxonomy
 
-__all__ = ["carve", "draw_labels", "hide_fine"]
+__all__ = ["carve", "draw_labels", "draw_part", "hide_fine", "levels_of", "part_labelled", "splits"]
 
 Rows = NDArray[np.int64]
+
+
+def levels_of(recipe: Recipe, taxonomy: Taxonomy) -> tuple[int, int]:
+    """The numbers of the coarse and the fine level of a recipe.
+
+    Raises:
+        TaxonomyError, RecipeError: there is no such level, or the coarse one is finer than the fine one.
+    """
+    coarse = taxonomy.level(recipe.coarse) if recipe.coarse is not None else 0
+    fine = taxonomy.level(recipe.fine) if recipe.fine is not None else len(taxonomy.levels) - 1
+    if coarse > fine:
+        raise RecipeError(
+            f"coarse = {taxonomy.levels[coarse]!r} is finer than fine = {taxonomy.levels[fine]!r}; "
+            f"levels from coarsest to finest: {', '.join(taxonomy.levels)}"
+        )
+    return coarse, fine
+
+
+def draw_part(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, dict[str, Rows], bool]:
+    """Hide fine labels and keep images back, as a recipe's label_fraction, coarse_fraction and validation say.
+
+    Returns:
+        The manifest without the hidden labels; the rows that are used, by split; whether "validation" was carved.
+
+    Raises:
+        RecipeError: fine labels are to be hidden where fine and coarse are one level.
+        ManifestError: as `splits`.
+    """
+    coarse, fine = levels_of(recipe, manifest.taxonomy)
+    rows = splits(manifest)
+    if recipe.label_fraction is not None:
+        if coarse == fine:
+            raise RecipeError(
+                f"label_fraction = {recipe.label_fraction:g} leaves some images with a coarse label only, but "
+                f"{manifest.taxonomy.levels[fine]!r} is the one level there is to learn from; name two, coarse and fine"
+            )
+        manifest, rows = hide_fine(manifest, rows, fine, recipe.label_fraction, recipe.coarse_fraction, recipe.seed)
+    carved = recipe.validation > 0 and not len(rows.get("validation", ()))
+    if carved:
+        rows["train"], rows["validation"] = carve(
+            manifest.targets, rows["train"], coarse, fine, recipe.validation, recipe.seed
+        )
+    return manifest, rows, carved
+
+
+def part_labelled(recipe: Recipe, manifest: Manifest) -> Manifest:
+    """The manifest that `draw_part` leaves: only the rows that are used, each with its split. Errors as there."""
+    manifest, rows, carved = draw_part(recipe, manifest)
+    names, codes = manifest.split_names, manifest.split_codes.copy()
+    if carved:
+        names = tuple(dict.fromkeys((*names, "train", "validation")))
+        codes[rows["train"]], codes[rows["validation"]] = names.index("train"), names.index("validation")
+    used = np.sort(np.concatenate(list(rows.values())))
+    return replace(manifest, split_names=names, split_codes=codes).select(used)
+
+
+def splits(manifest: Manifest) -> dict[str, Rows]:
+    """Row numbers by split name; all rows are "train" where the manifest names no splits.
+
+    Raises:
+        ManifestError: some rows have a split and others not, or there are no training images.
+    """
+    without = np.flatnonzero(manifest.split_codes < 0)
+    if manifest.split_names and len(without):
+        first = ", ".join(manifest.where(int(row)) for row in without[:5])
+        raise ManifestError(
+            f"{manifest.source}: {len(without)} images have no split while others do ({first}); "
+            "fill the column split for them, or leave it out and Linnet keeps a validation share itself"
+        )
+    rows = {name: manifest.rows(name) for name in manifest.split_names} or {"train": manifest.rows(None)}
+    if not len(rows.get("train", ())):
+        raise ManifestError(
+            f"{manifest.source}: no image has split 'train' (splits there: {', '.join(manifest.split_names)})"
+        )
+    return rows
 
 
 def draw_labels(

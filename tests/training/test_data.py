@@ -85,6 +85,23 @@ def test_a_method_for_complete_labels_says_what_part_labels_allow(tmp_path: Path
     prepare(tiny_recipe(method="fine", select_on="last", validation=0, labelled_only=True), manifest)
 
 
+def test_branches_without_fine_classes_are_named(tmp_path: Path) -> None:
+    """min-pool has no minimum to take there; any-level has no probability to sum."""
+    path = tmp_path / "birds.csv"
+    path.write_text("image,coarse,fine\n1.jpg,a,a1\n2.jpg,a,\n3.jpg,b,\n4.jpg,c,\n5.jpg,b,\n")
+    manifest, settings = read_manifest(path), {"select_on": "last", "validation": 0}
+    with pytest.raises(SupervisionError) as raised:
+        prepare(tiny_recipe(method="min-pool", **settings), manifest)
+    assert "2 have none: 'b' (" in str(raised.value) and "birds.csv, line 4), 'c' (" in str(raised.value)
+    with pytest.raises(SupervisionError) as raised:
+        prepare(tiny_recipe(method="any-level", **settings), manifest)
+    told = str(raised.value)
+    assert "3 of 5 training images have no label with fine classes under it" in told
+    assert "birds.csv, line 4 'b'" in told and "birds.csv, line 5 'c'" in told
+    for method in ("min-pool", "any-level"):
+        prepare(tiny_recipe(method=method, **settings, classes=["a"]), manifest)
+
+
 def test_rows_without_a_coarse_label_are_named(tmp_path: Path) -> None:
     with pytest.raises(SupervisionError, match=r"1 of 5 training images have no order label \(.*line 6\): label them"):
         prepare(tiny_recipe(select_on="last", validation=0), table(tmp_path, *FULL, ",,"))
