@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from linnet.backbones.base import Backbone
 from linnet.backbones.plain import convolution, initialise
 from linnet.errors import RecipeError
 
-__all__ = ["CaffeAlexNet", "CifarAlexNet"]
+__all__ = ["CaffeAlexNet", "CifarAlexNet", "ResponseNorm"]
+
+
+class ResponseNorm(nn.Module):
+    """Local response normalisation over 5 neighbouring channels: `x / (1 + 1e-4 mean(x^2))^0.75`, as in Caffe.
+
+    The same as `nn.LocalResponseNorm(5)`, whose gradient on a GPU differs from call to call.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, H, W) to the same shape."""
+        squares = x.square().flatten(2).unsqueeze(1)
+        around = functional.avg_pool2d(squares, (5, 1), stride=1, padding=(2, 0)).reshape(x.shape)
+        return x / (1 + 1e-4 * around).pow(0.75)
 
 
 class _AlexNet(Backbone):
@@ -70,10 +84,10 @@ class CaffeAlexNet(_AlexNet):
         """Build the network; it has one size."""
         layers = [
             *convolution(3, 96, 11, stride=4),
-            nn.LocalResponseNorm(5),
+            ResponseNorm(),
             nn.MaxPool2d(3, 2, ceil_mode=True),
             *convolution(96, 256, 5, padding=2),
-            nn.LocalResponseNorm(5),
+            ResponseNorm(),
             nn.MaxPool2d(3, 2, ceil_mode=True),
             *convolution(256, 384, 3, padding=1),
             *convolution(384, 384, 3, padding=1),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from linnet.backbones import build_backbone
+from linnet.backbones.alexnet import ResponseNorm
 from linnet.errors import RecipeError
 from linnet.losses.class_maps import ClassMaps
 from linnet.randomness import seeded
@@ -76,6 +77,11 @@ def test_plain_nets_keep_the_signal_and_every_weight_learns(name: str) -> None:
     features.square().mean().backward()
     steps = [p.grad.norm().item() / p.norm().item() for n, p in backbone.named_parameters() if n.endswith("weight")]
     assert min(steps) > 0 and max(steps) / min(steps) < 100
+
+
+def test_response_normalisation_is_torchs() -> None:
+    images = 30 * torch.randn(2, 7, 3, 4)
+    torch.testing.assert_close(ResponseNorm()(images), nn.LocalResponseNorm(5)(images))
 
 
 def test_dropout_is_in_the_nets_that_have_it() -> None:
