@@ -8,34 +8,11 @@ from pathlib import Path
 
 from linnet import files
 from linnet.errors import RunError
+from linnet.metrics.units import unit
+from linnet.report.labels import ROWS, heading, in_order, metrics_of, row_name
 from linnet.report.results import Result, half_interval
 
-__all__ = [
-    "METRICS",
-    "NAMES",
-    "ROWS",
-    "render",
-    "stale_tables",
-    "update_document",
-]
-
-ROWS = ("coarse", "instance", "coins[all]", "coins", "fine")
-"""The order of the rows that are known; others follow in the order of the file."""
-
-NAMES = {
-    "coarse": "Base",
-    "instance": "Indi",
-    "coins[all]": "Base-Indi",
-    "coins": "Base-Indi_eff",
-    "fine": "Fine",
-}
-"""What paper 001 calls the rows."""
-
-METRICS = (
-    *("coarse_top1", "fine_top1", "coarse_recall@1"),
-    *("fine_recall@1", "fine_recall@2", "fine_recall@4", "fine_recall@8", "fine_recall@1_within"),
-)
-"""The columns that `render` takes by default, where there are results for them."""
+__all__ = ["render", "stale_tables", "update_document"]
 
 _VALIDATION = re.compile(r"(.+) \(validation\)")
 _VALIDATION_METRICS = (
@@ -54,14 +31,14 @@ def render(
     scale: str | None = None,
     split: str = "test",
     rows: Sequence[str] = ROWS,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     published: Published | None = None,
 ) -> str:
     """Markdown tables of the results, one for each data set, scale and start: these never share a column.
 
-    Rows are methods, after a row for chance; a cell is the mean, and with two seeds or more half the 95 %
-    t-interval. The paper's figures stand in columns of their own, which say so when the scale is another
-    than the paper's.
+    Where protocols tell the same cell (other nets, say), each has a table of its own. Rows are methods, after a row for
+    chance; a cell is the mean, and with two seeds or more half the 95 % t-interval. The paper's figures stand in
+    columns of their own, which say so when the scale is another than the paper's.
 
     Args:
         results: as `read_results` gives them.
@@ -70,17 +47,17 @@ def render(
         scale: only this scale.
         split: only figures measured on this split.
         rows: the order of the rows; rows not named follow, in the order of `results`.
-        metrics: the columns, in order.
+        metrics: the columns, in order; by default those that suit the paper.
         published: the paper's figures by row and metric, for rows whose results carry none.
 
     Raises:
-        RunError: no result is left (lists what there is), or two for one cell (says how they differ).
+        RunError: no result is left (lists what there is), or two for one cell of one protocol (says how they differ).
     """
     wanted = {"dataset": dataset, "protocol": protocol, "scale": scale, "split": split}
     kept = [
         result
         for result in results
-        if result.metric in metrics
+        if result.metric in (metrics or metrics_of(result.paper))
         and all(value is None or getattr(result, name) == value for name, value in wanted.items())
     ]
     if not kept:
@@ -89,20 +66,36 @@ def render(
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in kept:
         groups.setdefault((result.dataset, result.scale, result.start), []).append(result)
-    return "\n\n".join(_table(group, rows, metrics, published or {}) for group in groups.values())
+    tables = []
+    for group in groups.values():
+        columns = metrics or tuple(dict.fromkeys(metric for each in group for metric in metrics_of(each.paper)))
+        parts = _by_protocol(group)
+        tables += [_table(part, rows, columns, published or {}, alone=len(parts) == 1) for part in parts]
+    return "\n\n".join(tables)
 
 
-def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str], published: Published) -> str:
+def _by_protocol(group: list[Result]) -> list[list[Result]]:
+    """The group as it is, or a part for each protocol where two of them tell the same cell."""
+    parts: dict[str, list[Result]] = {}
+    for each in group:
+        parts.setdefault(each.protocol, []).append(each)
+    told = {(each.row, each.metric, each.protocol) for each in group}
+    clash = len({(row, metric) for row, metric, _ in told}) < len(told)
+    return list(parts.values()) if clash else [group]
+
+
+def _table(
+    group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str], published: Published, *, alone: bool
+) -> str:
     cells: dict[tuple[str, str], Result] = {}
     for each in group:
         other = cells.setdefault((each.row, each.metric), each)
         if other is not each:
             raise RunError(
-                f"two figures for {each.metric} of {each.row!r} on {each.dataset}: protocols "
-                f"{other.protocol!r} and {each.protocol!r}, papers {other.paper} and {each.paper}; choose one"
+                f"two figures for {each.metric} of {each.row!r} on {each.dataset}: papers {other.paper} and "
+                f"{each.paper}, tables {other.table!r} and {each.table!r}; choose one"
             )
-    present = [*dict.fromkeys(each.row for each in group)]
-    order = [row for row in rows if row in present] + [row for row in present if row not in rows]
+    order = in_order((each.row for each in group), rows)
     columns = [metric for metric in metrics if any((row, metric) in cells for row in order)]
     theirs = {
         (row, metric): figure
@@ -114,9 +107,9 @@ def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str],
     paper = "paper" if group[0].scale == "full" else "*paper, full size*"
     head = [
         "method",
-        *map(_heading, columns),
+        *map(heading, columns),
         "training",
-        *(f"{paper}: {_heading(each)}" for each in compared),
+        *(f"{paper}: {heading(each)}" for each in compared),
     ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     lines.append(["chance", *(_floor(group, metric) for metric in columns), "", *[""] * len(compared)])
@@ -124,22 +117,13 @@ def _table(group: Sequence[Result], rows: Sequence[str], metrics: Sequence[str],
         ours = [_cell(cells.get((row, metric))) for metric in columns]
         seconds = next((each.seconds for each in group if each.row == row), None)
         beside = [f"{theirs[row, each]:.2f}" if (row, each) in theirs else "" for each in compared]
-        lines.append([_name(row), *ours, _duration(seconds), *beside])
+        lines.append([row_name(row), *ours, _duration(seconds), *beside])
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n\n".join([_caption(group), body, *_remarks(group, order)])
+    return "\n\n".join([_caption(group, columns, alone=alone), body, *_remarks(group, order)])
 
 
 def _published(result: Result | None, otherwise: float | None) -> float | None:
     return otherwise if result is None or result.published is None else result.published
-
-
-def _name(row: str) -> str:
-    return f"{NAMES[row]} (`{row}`)" if row in NAMES else f"`{row}`"
-
-
-def _heading(metric: str) -> str:
-    text = re.sub(r"_top(\d+)", r" top-\1", metric)
-    return text.replace("_within", " within coarse").replace("_", " ")
 
 
 def _cell(result: Result | None) -> str:
@@ -160,14 +144,16 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _caption(group: Sequence[Result]) -> str:
+def _caption(group: Sequence[Result], columns: Sequence[str], *, alone: bool) -> str:
     first = group[0]
     scale = {"full": "full size", "cpu": "scale `cpu`, smaller than the paper's"}.get(
         first.scale, f"scale `{first.scale}`"
     )
     most = max(len(each.seeds) for each in group)
     spread = "; ± is half the 95 % t-interval of the mean over seeds" if most > 1 else ""
-    return f"**{first.dataset}**, {scale}, start: {first.start}. Percent{spread}."
+    protocol = "" if alone else f", {first.protocol}"
+    percent = "Percent" if all(unit(metric) == "%" for metric in columns) else "Percent where no other unit is named"
+    return f"**{first.dataset}**{protocol}, {scale}, start: {first.start}. {percent}{spread}."
 
 
 def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
@@ -177,7 +163,7 @@ def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
     flags = []
     for row, notes in said.items():
         own = "; ".join(note for note in notes if note not in shared)
-        flags += [f"- {_name(row)}: {own}."] if own else []
+        flags += [f"- {row_name(row)}: {own}."] if own else []
     machines = "; ".join(dict.fromkeys(each.machine for each in group))
     torch = ", ".join(sorted({each.versions.get("torch", "?") for each in group}))
     date = max(each.date for each in group).isoformat()

@@ -135,10 +135,43 @@ def test_every_table_of_a_document_is_renewed(tmp_path: Path, results: list[Resu
 
 
 def test_two_figures_for_one_cell_are_not_mixed(results: list[Result]) -> None:
+    """Other protocols have tables of their own, which say so; else it is told how the two differ."""
     other = result("coarse", "fine_recall@1", [85.0], protocol="query and gallery")
-    with pytest.raises(RunError, match="'leave-one-out' and 'query and gallery'"):
-        render([*results, other])
-    assert "85.00" in render([*results, other], protocol="query and gallery")
+    text = render([*results, other])
+    assert text.count("| method |") == 2
+    assert text.index("**CIFAR-100**, leave-one-out") < text.index("**CIFAR-100**, query and gallery")
+    assert text.index("32.50") < text.index("query and gallery") < text.index("85.00")
+    assert "leave-one-out" not in render([*results, other], protocol="query and gallery")
+    with pytest.raises(RunError, match="papers 001 and 002, tables '2' and '2'; choose one"):
+        render([*results, result("coarse", "fine_recall@1", [85.0], paper="002")])
+
+
+def test_protocols_that_tell_different_rows_share_a_table(results: list[Result]) -> None:
+    other = result("baseline", "fine_recall@1", [20.0], protocol="fine labels alone")
+    assert render([*results, other]).count("| method |") == 1
+
+
+def test_what_names_fine_classes_is_judged_by_its_mistakes() -> None:
+    """Papers 002 and 003: columns of the hierarchy, each with its unit and direction, and the rows in their order."""
+    rows = ("oracle", "min-pool[softmin=1]", "any-level", "min-pool", "baseline")
+    lines = [
+        result(row, metric, [1.5, 1.75], paper="002", published=None, floor=1.94)
+        for row in rows
+        for metric in ("fine_recall@8", "mistake_severity", "fine_top1", "hierarchical_distance@5", "level_consistency")
+    ]
+    head, _, chance, *body = [line for line in render(lines).splitlines() if line.startswith("|")]
+    assert head == (
+        "| method | fine top-1 | level consistency | mistake severity, levels (lower is better) | "
+        "hierarchical distance@5, levels (lower is better) | training |"
+    )
+    assert chance.startswith("| chance | 1.94 | 1.94 | 1.94 | 1.94 |")
+    names = ("Baseline, fine-labelled images only", "MinPool", "MinPool", "Any level", "Oracle, fine labels for all")
+    assert [line.split(" (`")[0].removeprefix("| ") for line in body] == list(names)
+    assert "| MinPool (`min-pool[softmin=1]`) |" in body[2]
+    assert "Percent where no other unit is named; ±" in render(lines)
+    assert "effective rank, dimensions" in render(
+        [result("coarse", "effective_rank", [9.0])], metrics=["effective_rank"]
+    )
 
 
 def test_own_figures_make_no_claim_of_scale() -> None:

@@ -1,0 +1,74 @@
+"""What tables and figures call rows and metrics, in which order, and in what unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from linnet.metrics.units import lower_is_better, unit
+
+__all__ = ["METRICS", "NAMES", "ROWS", "heading", "in_order", "metrics_of", "row_name"]
+
+ROWS = (
+    *("coarse", "instance", "coins[all]", "coins", "fine"),
+    *("baseline", "cross-entropy", "min-pool", "coarse-constraint", "any-level", "oracle"),
+)
+"""The order of the rows that are known, each with its variants behind it; others follow in the order of the file."""
+
+NAMES = {
+    "coarse": "Base",
+    "instance": "Indi",
+    "coins[all]": "Base-Indi",
+    "coins": "Base-Indi_eff",
+    "fine": "Fine",
+    "baseline": "Baseline, fine-labelled images only",
+    "cross-entropy": "Cross-entropy",
+    "min-pool": "MinPool",
+    "coarse-constraint": "Coarse constraint",
+    "any-level": "Any level",
+    "oracle": "Oracle, fine labels for all",
+}
+"""What the rows of papers 001 to 003 and our own are called; a variant, `row[setting]`, is called like its row."""
+
+METRICS = (
+    *("coarse_top1", "fine_top1", "coarse_recall@1"),
+    *("fine_recall@1", "fine_recall@2", "fine_recall@4", "fine_recall@8", "fine_recall@1_within"),
+)
+"""The columns of a table where the paper asks for no others and there are results for them."""
+
+_CLASSIFIERS = (
+    *("fine_top1", "fine_top1_nonsingleton", "fine_top5", "coarse_top1", "coarse_top1_implied", "level_consistency"),
+    *("mistake_severity", "hierarchical_distance@5", "fine_recall@1"),
+)
+_METRICS_OF = {"002": _CLASSIFIERS, "003": _CLASSIFIERS}
+
+
+def metrics_of(paper: str) -> tuple[str, ...]:
+    """The columns that suit a paper: what names fine classes is judged by accuracy and by its mistakes."""
+    return _METRICS_OF.get(paper, METRICS)
+
+
+def row_name(row: str) -> str:
+    """A row's name and what results call it, in Markdown."""
+    name = NAMES.get(row, NAMES.get(_base(row)))
+    return f"`{row}`" if name is None else f"{name} (`{row}`)"
+
+
+def in_order(present: Iterable[str], rows: Sequence[str] = ROWS) -> list[str]:
+    """The rows that are there, once each: as `rows` has them, the variants of each behind it, then all others."""
+    there = list(dict.fromkeys(present))
+    variants = [row for row in there if row not in rows]
+    named = [row for known in rows for row in [known, *(each for each in variants if _base(each) == known)]]
+    return [*(row for row in named if row in there), *(row for row in variants if row not in named)]
+
+
+def _base(row: str) -> str:
+    return row.partition("[")[0]
+
+
+def heading(metric: str) -> str:
+    """A metric as a column calls it, with its unit where that is not percent, and whether lower is better."""
+    text = re.sub(r"_top(\d+)", r" top-\1", metric)
+    text = text.replace("_within", " within coarse").replace("_implied", " implied by fine")
+    text = text.replace("_nonsingleton", " among siblings").replace("_", " ")
+    return text + f", {unit(metric)}" * (unit(metric) != "%") + " (lower is better)" * lower_is_better(metric)
