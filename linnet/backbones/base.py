@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 __all__ = ["Backbone"]
@@ -32,3 +35,7 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embedding (B, D): the feature map's average over space."""
         return self.features(images).mean(dim=(2, 3))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile `features` in place, with `torch.compile`'s arguments; methods may call it without the average."""
+        self.features = torch.compile(self.features, *args, **kwargs)  # type: ignore[method-assign]

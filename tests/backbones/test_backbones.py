@@ -179,3 +179,18 @@ def test_default_inputs() -> None:
     assert default_preprocessing("timm:resnet18").mean == (0.485, 0.456, 0.406)
     with pytest.raises(RecipeError, match="unknown"):
         default_preprocessing("nothing")
+
+
+def test_compiling_reaches_the_feature_map_and_renames_nothing() -> None:
+    graphs: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    plain, compiled = build("cifar-resnet10").eval(), build("cifar-resnet10").eval()
+    compiled.compile(backend=backend)
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(compiled.features(images), plain.features(images))
+    assert graphs and list(compiled.state_dict()) == list(plain.state_dict())
+    assert torch.equal(compiled(images), plain(images)) and len(graphs) == 1
