@@ -1,4 +1,4 @@
-"""`linnet figure patches`: what networks look at when they learn from different labels (paper 001, Fig. 2)."""
+"""`linnet figure`: what networks look at (`patches`, paper 001, Fig. 2), a metric over shares of labels (`curve`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.cli.console import tell
+from linnet.cli.results import RECORD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from linnet.datasets.patches import Boxes
     from linnet.training.run import Run
 
-__all__ = ["figure", "register"]
+__all__ = ["curve", "figure", "register"]
 
 _ROWS = {"coarse": "Base", "fine": "Fine", "instance": "Indi"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(help="Draw a figure of a paper.", no_args_is_help=True)
+    group = typer.Typer(help="Draw a figure of a paper, or of recorded results.", no_args_is_help=True)
     group.command("patches")(figure)
-    group.callback()(lambda: None)
+    group.command("curve")(curve)
     app.add_typer(group, name="figure")
 
 
@@ -73,6 +74,26 @@ def figure(
     for name, each in {**shares, "even over the image": even}.items():
         table.add_row(name, *(f"{share:.1f}" for share in each.values()))
     Console().print(table)
+    tell(f"figure: {out}")
+
+
+def curve(
+    dataset: Annotated[str, typer.Argument(help="Data set as results name it, without its share of fine labels.")],
+    out: Annotated[Path, typer.Option(help="The picture, .png, .pdf or .svg.")],
+    metric: Annotated[str, typer.Option(help="Which figure.")] = "fine_top1",
+    record: Annotated[Path, typer.Option(help="File of results, as evaluate --record writes it.")] = RECORD,
+    protocol: Annotated[str | None, typer.Option(help="Only protocols that hold this text, such as a net.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Only this scale: full, cpu or own.")] = None,
+    split: Annotated[str, typer.Option(help="Where it was measured.")] = "test",
+) -> None:
+    """Draw a metric over the share of fine labels, and print it as a table."""
+    from linnet.report.curves import curve_table, gather_curves
+    from linnet.report.figures import curve_figure
+    from linnet.report.results import read_results
+
+    curves = gather_curves(read_results(record), dataset, metric, protocol=protocol, scale=scale, split=split)
+    curve_figure(curves, out, title=", ".join(filter(None, [dataset, protocol])))
+    typer.echo(curve_table(curves))
     tell(f"figure: {out}")
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from linnet.metrics.units import lower_is_better, unit
+from linnet.report.results import Result, half_interval
 
-__all__ = ["METRICS", "NAMES", "ROWS", "heading", "in_order", "metrics_of", "row_name"]
+__all__ = ["METRICS", "NAMES", "ROWS", "cell", "heading", "in_order", "metrics_of", "row_name"]
 
 ROWS = (
     *("coarse", "instance", "coins[all]", "coins", "fine"),
@@ -64,6 +65,14 @@ def in_order(present: Iterable[str], rows: Sequence[str] = ROWS) -> list[str]:
 
 def _base(row: str) -> str:
     return row.partition("[")[0]
+
+
+def cell(result: Result | None) -> str:
+    """Mean, and with two seeds or more half the 95 % t-interval; blank for no result."""
+    if result is None:
+        return ""
+    half = half_interval(result.values)
+    return f"{result.mean:.2f} (1 seed)" if half is None else f"{result.mean:.2f} ± {half:.2f}"
 
 
 def heading(metric: str) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 from linnet import files
 from linnet.errors import RunError
 from linnet.metrics.units import unit
-from linnet.report.labels import ROWS, heading, in_order, metrics_of, row_name
-from linnet.report.results import Result, half_interval
+from linnet.report.curves import curve_table, gather_curves
+from linnet.report.labels import ROWS, cell, heading, in_order, metrics_of, row_name
+from linnet.report.results import Result
 
 __all__ = ["render", "stale_tables", "update_document"]
 
 _VALIDATION = re.compile(r"(.+) \(validation\)")
+_CURVE = re.compile(r"(.+) \(curve of ([\w@]+)(?:, (.+))?\)")
 _VALIDATION_METRICS = (
     *("coarse_top1", "coarse_recall@1", "effective_rank", "reidentification"),
     *("fine_recall@1", "fine_recall@1_within"),
@@ -114,7 +116,7 @@ def _table(
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     lines.append(["chance", *(_floor(group, metric) for metric in columns), "", *[""] * len(compared)])
     for row in order:
-        ours = [_cell(cells.get((row, metric))) for metric in columns]
+        ours = [cell(cells.get((row, metric))) for metric in columns]
         seconds = next((each.seconds for each in group if each.row == row), None)
         beside = [f"{theirs[row, each]:.2f}" if (row, each) in theirs else "" for each in compared]
         lines.append([row_name(row), *ours, _duration(seconds), *beside])
@@ -124,13 +126,6 @@ def _table(
 
 def _published(result: Result | None, otherwise: float | None) -> float | None:
     return otherwise if result is None or result.published is None else result.published
-
-
-def _cell(result: Result | None) -> str:
-    if result is None:
-        return ""
-    half = half_interval(result.values)
-    return f"{result.mean:.2f} (1 seed)" if half is None else f"{result.mean:.2f} ± {half:.2f}"
 
 
 def _floor(group: Sequence[Result], metric: str) -> str:
@@ -174,7 +169,9 @@ def _remarks(group: Sequence[Result], order: Sequence[str]) -> list[str]:
 def update_document(document: Path | str, results: Sequence[Result]) -> bool:
     """Renew every table of a document: between markers named for a data set stands what `render` says of it.
 
-    "DATASET" shows figures of the test split, "DATASET (validation)" those that a choice was made by.
+    "DATASET" shows figures of the test split, "DATASET (validation)" those that a choice was made by, and
+    "DATASET (curve of METRIC)" or "DATASET (curve of METRIC, PROTOCOL)" a metric over the share of fine labels, of the
+    protocols that hold a text (see `report.curves`).
 
     Returns whether that changed the document, which is then written once, whole.
 
@@ -204,8 +201,10 @@ def _renewed(document: Path, results: Sequence[Result]) -> tuple[str, str]:
             "<!-- /results:DATASET -->, DATASET being the data set's name in the results"
         )
     for name in names:
-        validation = _VALIDATION.fullmatch(name)
-        if validation:
+        validation, curve = _VALIDATION.fullmatch(name), _CURVE.fullmatch(name)
+        if curve:
+            table = curve_table(gather_curves(results, curve[1], curve[2], protocol=curve[3]))
+        elif validation:
             table = render(results, dataset=validation[1], split="validation", metrics=_VALIDATION_METRICS)
         else:
             table = render(results, dataset=name)
