@@ -17,6 +17,12 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "creatures": ("linnet.datasets.creatures", {}),
     "cub": ("linnet.datasets.cub", {}),
     "cub-official": ("linnet.datasets.cub", {"official": True}),
+    "dogs": ("linnet.datasets.dogs", {}),
+    "dogs-suffix": ("linnet.datasets.dogs", {"coarse": "suffix"}),
+    "imagenet": ("linnet.datasets.imagenet", {}),
+    "imagenet-parents": ("linnet.datasets.imagenet", {"classes": "parents"}),
+    "nabirds": ("linnet.datasets.nabirds", {}),
+    "nabirds-suffix": ("linnet.datasets.nabirds", {"coarse": "suffix"}),
     "patches": ("linnet.datasets.patches", {}),
 }
 """Every data set that has a name: the module whose `load(root, **options)` makes its manifest, and options that the
