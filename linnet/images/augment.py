@@ -109,7 +109,7 @@ def resized_crop(images: Tensor, boxes: NDArray[np.int64], size: int) -> Tensor:
     linear and separable: two batched matrix products, one along each axis. Not rounded to whole values
     as Pillow does.
     """
-    places = torch.from_numpy(boxes).to(images.device, torch.float32)
+    places = torch.from_numpy(boxes).to(images.device, torch.float32, non_blocking=True)
     down = _resize_weights(places[:, 0], places[:, 2], images.shape[2], size)
     across = _resize_weights(places[:, 1], places[:, 3], images.shape[3], size)
     return down[:, None] @ images.to(torch.float32) @ across.transpose(1, 2)[:, None]

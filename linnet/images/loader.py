@@ -47,7 +47,8 @@ class Batch:
 
     Attributes:
         images: normalised, float32 (B, 3, size, size), on the device.
-        index: int64 (B,), position of each image among the source's rows, 0 to N-1: its instance label.
+        index: int64 (B,), position of each image among the source's rows, 0 to N-1: its instance label. On the CPU,
+            which draws the batch: what is looked up by it there need not wait for the device.
         targets: int64 (B, L), class index per level, -1 unknown.
     """
 
@@ -159,12 +160,13 @@ class ImageSource:
         if moves is None:
             centre = torch.full((len(order),), self._padding, device=self.device)
             moves = Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
-        index = torch.from_numpy(order).to(self.device)
+        positions = torch.from_numpy(order)
+        index = positions.to(self.device)
         start = 0
         for pixels in self._cut(order, index, batch_size, epoch, moves):
             part = slice(start, start + len(pixels))
             images = normalise(pixels, self.preprocessing, channels_last=self.channels_last)
-            yield Batch(images, index[part], self._targets[index[part]])
+            yield Batch(images, positions[part], self._targets[index[part]])
             start = part.stop
 
     def _cut(

@@ -44,7 +44,7 @@ class Need(Enum):
 
 
 class BatchLike(Protocol):
-    """A batch as methods see it: images (B, 3, H, W), index (B,) in the training set, targets (B, L)."""
+    """A batch as methods see it: images (B, 3, H, W), index (B,) in the training set, on the CPU, targets (B, L)."""
 
     @property
     def images(self) -> Tensor: ...  # noqa: D102
