@@ -111,6 +111,7 @@ def apply_map(weight: Tensor, velocity: Tensor, lag: Tensor) -> None:
     (a, b), (c, d) = lag.tolist()
     rows = max(1, _CHUNK // max(1, weight.shape[1]))
     for w, v in zip(weight.split(rows), velocity.split(rows), strict=True):
-        old = w.clone()
-        w.mul_(a).add_(v, alpha=b)
-        v.mul_(d).add_(old, alpha=c)
+        # The small difference is added up by itself, so that w is rounded once.
+        difference = (v * b).add_(w, alpha=a - 1)
+        v.mul_(d).add_(w, alpha=c)
+        w.add_(difference)

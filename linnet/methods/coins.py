@@ -20,6 +20,7 @@ from linnet.methods.base import (
     Method,
     Need,
     Options,
+    Owned,
     ParameterGroup,
     Prediction,
     Stage,
@@ -29,11 +30,16 @@ from linnet.methods.base import (
 
 __all__ = ["Coins", "CoinsOptions", "Instance", "InstanceOptions"]
 
+_HEAD_LR = (
+    "the instance head's learning rate, as a multiple of lr; its update is SGD with the recipe's momentum and "
+    "weight_decay, whatever the recipe's optimizer"
+)
+
 
 class InstanceOptions(HeadOptions):
     """Settings of `instance`."""
 
-    head_lr: float = Field(1.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
+    head_lr: float = Field(1.0, gt=0, description=_HEAD_LR)
 
 
 class CoinsOptions(Options):
@@ -52,13 +58,12 @@ class CoinsOptions(Options):
         "instance", description="heads that normalise embedding and weights; 'none' is Eq. 4-5, 'both' the ICCV version"
     )
     temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
-    head_lr: float = Field(10.0, gt=0, description="the instance head's learning rate, as a multiple of lr")
+    head_lr: float = Field(10.0, gt=0, description=_HEAD_LR)
 
 
-def _split_groups(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:
-    own = {id(parameter) for parameter in head.parameters()}
-    rest = [parameter for parameter in method.parameters() if id(parameter) not in own]
-    return [Stage("train", [ParameterGroup(rest), ParameterGroup(list(head.parameters()), head_lr)])]
+def _one_stage(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:
+    """All parameters at the recipe's rate; the instance head, whose weights are none of them, updates itself."""
+    return [Stage("train", [ParameterGroup(list(method.parameters()))], owned=(Owned(head, head_lr),))]
 
 
 class Instance(Method):
@@ -77,7 +82,7 @@ class Instance(Method):
 
     def stages(self) -> list[Stage]:
         """One stage; the instance head may have a learning rate of its own."""
-        return _split_groups(self, self.instance_head, self.options.head_lr)
+        return _one_stage(self, self.instance_head, self.options.head_lr)
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """`CE_instance(f(x_i), i)` over all N instances."""
@@ -110,7 +115,7 @@ class Coins(Method):
 
     def stages(self) -> list[Stage]:
         """One stage; the instance head may have a learning rate of its own."""
-        return _split_groups(self, self.instance_head, self.options.head_lr)
+        return _one_stage(self, self.instance_head, self.options.head_lr)
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """`CE(W_B f(x_i), y_i) + lambda CE_instance(f(x_i), i)`."""

@@ -18,6 +18,7 @@ from linnet.datasets import KNOWN, load_data
 from linnet.datasets.fetch import find_file
 from linnet.errors import RecipeError, RunError, nearest
 from linnet.images import ImageSource, Preprocessing, check_images
+from linnet.losses.owned import Sharded
 from linnet.manifest import Manifest
 from linnet.methods import method_class
 from linnet.methods.base import Method, Need
@@ -209,6 +210,9 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
         )
         backbone = whitened(backbone, recipe.whitening, recipe.image_size)
         method = method_class(recipe.method)(backbone, data.task(), _options(recipe))
+    for part in method.modules():
+        if isinstance(part, Sharded) and place.world > 1:
+            part.shard(place.rank, place.world)
     method.to(place.device)
     if recipe.channels_last:
         method.to(memory_format=torch.channels_last)

@@ -13,9 +13,10 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from linnet.errors import RecipeError
+from linnet.losses.owned import Sharded
 from linnet.recipes import Recipe
 
-__all__ = ["Place", "average_gradients", "decoding_workers", "find_place", "share_buffers"]
+__all__ = ["Place", "average_gradients", "decoding_workers", "find_place", "share_buffers", "whole_state"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,20 @@ def average_gradients(parameters: Iterable[nn.Parameter], losses: Tensor, world:
 
 
 def share_buffers(module: nn.Module, world: int) -> None:
-    """Give every process rank 0's buffers (batch-norm statistics), so that all evaluate the same net."""
+    """Give every process rank 0's buffers (batch-norm statistics), so that all evaluate the same net.
+
+    What a sharded module holds differs from process to process, and stays.
+    """
     if world > 1:
-        for buffer in module.buffers():
-            dist.broadcast(buffer, 0)
+        for part in module.modules():
+            for buffer in part.buffers(recurse=False) if not isinstance(part, Sharded) else ():
+                dist.broadcast(buffer, 0)
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """The `state_dict` with sharded parts put together, the same on every process; all must call."""
+    state: dict[str, Tensor] = module.state_dict()
+    for name, part in module.named_modules():
+        if isinstance(part, Sharded):
+            state |= {f"{name}.{key}": value for key, value in part.whole().items()}
+    return state

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from linnet.errors import NonFiniteError, RecipeError
 from linnet.images import Batch, ImageSource
-from linnet.methods.base import Method, Stage
+from linnet.methods.base import Method, Stage, UpdateRule
 from linnet.randomness import reseed
 from linnet.recipes import Recipe
 from linnet.training.checkpoint import Checkpoints, Progress
-from linnet.training.device import Place, average_gradients, share_buffers
+from linnet.training.device import Place, average_gradients, share_buffers, whole_state
 from linnet.training.log import Bar, MetricsLog
 from linnet.training.optimizer import (
     build_optimizer,
@@ -65,6 +66,7 @@ class Loop:
         self.stages = self.method.stages()
         self.scaler = torch.amp.GradScaler(enabled=self.place.precision == "fp16")
         self.saved_at = self.ticked_at = time.monotonic()
+        self.due = False
         size, whole = len(self.source), self.recipe.batch_size
         self.batch = min(whole, size // self.place.world * self.place.world)
         if not self.recipe.drop_last and size % self.batch == 1 and self.batch > 1:
@@ -136,17 +138,20 @@ class Loop:
         self.method.train()
         for batch in batches:
             position = progress.epoch + progress.step / self.steps
-            set_learning_rate(optimizer, learning_rate(recipe, position, epochs, progress.history))
+            rate = learning_rate(recipe, position, epochs, progress.history)
+            set_learning_rate(optimizer, rate)
             # Dropout and stochastic depth draw from torch's own state: it too is keyed, by step and process.
             reseed(recipe.seed, "step", progress.epochs_done, progress.step, self.place.rank)
-            self._step(batch, optimizer)
+            self._step(batch, optimizer, rate)
             progress.step += 1
             progress.images += len(batch.index) * world
             bar.advance(len(batch.index) * world)
-            if self.place.main and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            if self.due:
                 self._save(optimizer)
 
-    def _step(self, batch: Batch, optimizer: Optimizer) -> None:
+    def _step(self, batch: Batch, optimizer: Optimizer, rate: float) -> None:
+        # Decided by the first process, and told with the losses: a checkpoint gathers what the processes hold.
+        self.due = self.place.main and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
         pieces = iter(self.method.losses(batch))
         while True:
             with self.place.autocast():
@@ -158,13 +163,24 @@ class Loop:
             self.scaler.scale(weighted.sum()).backward()
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             values = torch.stack([term.value.detach() for term in terms.values()])
-            values = average_gradients(parameters, values, self.place.world)
+            if self.place.world > 1:
+                told = average_gradients(parameters, F.pad(values, (0, 1), value=self.due), self.place.world)
+                values, self.due = told[:-1], bool(told[-1] > 0)
             self.scaler.unscale_(optimizer)
             self._check(values, parameters, batch, list(terms))
+            scale = self.scaler.get_scale()
             self.scaler.step(optimizer)
             self.scaler.update()
+            if self.scaler.get_scale() >= scale:  # a step that the scaler skips makes it shrink
+                self._step_owned(rate, scale)
             for name, value in zip(terms, values.double() * (len(batch.index) * self.place.world), strict=True):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def _step_owned(self, rate: float, scale: float) -> None:
+        recipe = self.recipe
+        for owned in self.stages[self.progress.stage].owned:
+            rule = UpdateRule(rate * owned.lr_scale, recipe.momentum, recipe.weight_decay, recipe.nesterov)
+            owned.module.step(rule, scale)
 
     def _check(self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]) -> None:
         """Stop before the step when the loss or a gradient is not finite; fp16 gradients the scaler skips itself."""
@@ -212,8 +228,9 @@ class Loop:
         progress.history.append(value)
         if progress.best is None or value > progress.best:
             progress.best, progress.best_epoch = value, progress.epoch
+            state = whole_state(self.method)
             if self.place.main:
-                progress.best_sha256 = self.checkpoints.save_best(self.method.state_dict(), progress.stage)
+                progress.best_sha256 = self.checkpoints.save_best(state, progress.stage)
 
     def _best_so_far(self) -> str:
         best = self.progress.best
@@ -226,9 +243,9 @@ class Loop:
     def _save(self, optimizer: Optimizer | None) -> None:
         self._tick()
         self.saved_at = self.ticked_at
+        tensors = {f"model.{name}": value for name, value in whole_state(self.method).items()}
         if not self.place.main:
             return
-        tensors = {f"model.{name}": value for name, value in self.method.state_dict().items()}
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
         if optimizer is not None:
             tensors |= {f"optimizer.{name}": value for name, value in optimizer_state(optimizer).items()}

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from linnet.backbones import build_backbone
+from linnet.losses.owned import OwnsUpdate
 from linnet.methods import METHODS, method_class
-from linnet.methods.base import Losses, Method, Prediction, Task
+from linnet.methods.base import Losses, Method, Prediction, Task, UpdateRule
 from linnet.randomness import seeded
 
 COARSE, FINE, IMAGES, SIDE = 3, 6, 64, 16
@@ -70,8 +71,16 @@ def train(method: Method, batch: Batch, steps: int, lr: float = 0.05) -> list[fl
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
+                for owned in stage.owned:
+                    owned.module.step(UpdateRule(lr * owned.lr_scale, momentum=0.9))
                 seen.append(float(loss.detach()))
     return seen
+
+
+def owned_weight(module: OwnsUpdate) -> Tensor:
+    """The buffer `weight` of a module that updates itself."""
+    assert isinstance(module, nn.Module)
+    return module.get_buffer("weight")
 
 
 def check_method(name: str, folder: Path, options: dict[str, Any] | None = None, *, export: bool = True) -> None:
@@ -101,7 +110,7 @@ def _check_shapes(method: Method) -> None:
 
 
 def _check_gradients(method: Method) -> None:
-    """Every parameter is in a stage, once, and every one gets a gradient."""
+    """Every parameter is in a stage, once, and every one gets a gradient; weights with an owner change in its step."""
     staged = [id(p) for stage in method.stages() for group in stage.groups for p in group.parameters]
     assert set(staged) == {id(p) for p in method.parameters()}
     assert all(
@@ -113,6 +122,10 @@ def _check_gradients(method: Method) -> None:
     for name, parameter in method.named_parameters():
         assert parameter.grad is not None, f"no gradient reaches {name}"
         assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} is zero"
+    for module in (owned.module for stage in method.stages() for owned in stage.owned):
+        before = owned_weight(module).clone()
+        module.step(UpdateRule(lr=0.1))
+        assert bool((owned_weight(module) != before).any(1).all()), "an instance of the batch has not been learnt"
 
 
 def _check_permutation(method: Method) -> None:
@@ -136,6 +149,8 @@ def _check_relabelling(name: str, options: dict[str, Any] | None) -> None:
         for part, parameter in method.named_parameters():
             if not part.startswith("backbone."):
                 nn.init.zeros_(parameter)
+        for owned in (owned for stage in method.stages() for owned in stage.owned):
+            nn.init.zeros_(owned_weight(owned.module))
         seen.append(train(method, images, 3))
     torch.testing.assert_close(torch.tensor(seen[0]), torch.tensor(seen[1]), rtol=1e-3, atol=1e-3)
 

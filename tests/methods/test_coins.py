@@ -37,7 +37,7 @@ def test_coins_is_equation_4_and_5(scope: str) -> None:
     embedding = method.backbone(batch.images)
     coarse = F.cross_entropy(embedding @ method.coarse_head.weight.T, batch.targets[:, 0])
     groups = make_task().coarse_of_instance * (scope == "coarse")
-    weight = method.instance_head.weight[method.instance_head.position]
+    weight = method.instance_head.weight[method.instance_head.layout.position]
     torch.testing.assert_close(terms["coarse"].value, coarse)
     torch.testing.assert_close(
         terms["instance"].value, instance_loss(embedding, batch.index, weight, groups), rtol=1e-4, atol=1e-4

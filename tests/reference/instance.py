@@ -6,6 +6,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from linnet.losses.owned import UpdateRule
 
 
 def inner(a: Tensor, b: Tensor, temperature: float | None) -> Tensor:
@@ -39,3 +42,45 @@ def instance_loss(
 def chance_loss(groups: Tensor, index: Tensor) -> float:
     """What a head that knows nothing loses: log of the group's size, averaged."""
     return sum(math.log(int((groups == groups[i]).sum())) for i in index.tolist()) / len(index)
+
+
+def step_by_rule(weight: Tensor, velocity: Tensor, gradient: Tensor, rule: UpdateRule) -> tuple[Tensor, Tensor]:
+    """One SGD step of every entry, as `UpdateRule` says it: (weight, velocity) after it."""
+    slope = gradient + rule.weight_decay * weight
+    velocity = rule.momentum * velocity + slope
+    if rule.nesterov:
+        return weight - rule.lr * (slope + rule.momentum * velocity), velocity
+    return weight - rule.lr * velocity, velocity
+
+
+class DenseHead:
+    """The head without blocks: one weight matrix in the order of the images, all of it stepped by torch.optim.SGD.
+
+    The logits are all there, and those of other groups are masked; in the type of the weights given.
+    """
+
+    def __init__(self, weight: Tensor, groups: Tensor, temperature: float | None) -> None:
+        self.weight = weight.detach().clone().requires_grad_()
+        self.groups, self.temperature = groups, temperature
+        self.optimizer = torch.optim.SGD([self.weight], lr=1.0)
+
+    def loss(self, embedding: Tensor, index: Tensor) -> Tensor:
+        """Mean over the batch of the cross-entropy over the image's group."""
+        if self.temperature is None:
+            logits = embedding @ self.weight.T
+        else:
+            logits = F.normalize(embedding) @ F.normalize(self.weight).T / self.temperature
+        elsewhere = self.groups[index].unsqueeze(1) != self.groups.unsqueeze(0)
+        return F.cross_entropy(logits.masked_fill(elsewhere, -torch.inf), index)
+
+    def step(self, rule: UpdateRule) -> None:
+        """torch's step, with this rule's numbers."""
+        for name in ("lr", "momentum", "weight_decay", "nesterov"):
+            self.optimizer.param_groups[0][name] = getattr(rule, name)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    @property
+    def state(self) -> tuple[Tensor, Tensor]:
+        """Weight and torch's momentum buffer."""
+        return self.weight.detach(), self.optimizer.state[self.weight]["momentum_buffer"]
