@@ -1,4 +1,4 @@
-"""One image file to upright 8-bit RGB pixels, by Pillow, and the two ways of cutting it to size.
+"""One image file to upright 8-bit RGB pixels, by Pillow or, for plain JPEG, whatever is faster (see `jpeg`).
 
 Every colour mode becomes RGB: palettes and greys by value; transparency is laid over white; CMYK by
 Pillow's own conversion; 16-bit greys are scaled to 8 bits; colour profiles are ignored; of several
@@ -11,40 +11,31 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
-from linnet.images.augment import resized_crop_boxes
-from linnet.images.preprocessing import Augmentation, Preprocessing
+from linnet.images.jpeg import fast_pixels
+from linnet.images.resize import Pixels
 
-__all__ = [
-    "BrokenImageError",
-    "centre_crop",
-    "decode",
-    "evaluation_pixels",
-    "open_image",
-    "quiet",
-    "resized_crop_pixels",
-    "to_rgb",
-    "upright_size",
-]
+__all__ = ["BrokenImageError", "decode", "open_image", "quiet", "to_rgb", "upright_size"]
 
 _ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored[::-1].swapaxes(0, 1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
 }
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+"""What turns a stored picture upright, by its EXIF orientation."""
 
 
 class BrokenImageError(Exception):
@@ -59,7 +50,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def open_image(path: Path | str) -> Image.Image:
+def open_image(path: Path | str) -> ImageFile:
     """Open a file and read its header only.
 
     Raises:
@@ -97,15 +88,15 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _TURNS else 1
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: ImageFile) -> tuple[int, int]:
     """Width and height of an opened image, pixels, once turned upright."""
     width, height = image.size
     turned = image.format != "TIFF" and _orientation(image) >= 5  # a TIFF's size is already the upright one
     return (height, width) if turned else (width, height)
 
 
-def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
-    """Decode an opened image whole, upright and in RGB, and close it.
+def decode(image: ImageFile, reduce: float = 1.0) -> Pixels:
+    """Decode an opened image whole, upright and in RGB, uint8 (H, W, 3), and close it.
 
     `reduce`: how many times smaller the result may be; JPEG uses the largest of 2, 4, 8 that it allows,
     decoding straight at that scale.
@@ -115,14 +106,18 @@ def decode(image: Image.Image, reduce: float = 1.0) -> Image.Image:
     """
     try:
         with image:
+            whole = image.width
             if reduce >= 2:
                 image.draft(None, (math.ceil(image.width / reduce), math.ceil(image.height / reduce)))
-            image.load()
+            pixels = fast_pixels(image, round(whole / image.width))
+            if pixels is None:
+                image.load()
             orientation = _orientation(image)  # only now: TIFF files turn themselves while they load
-            rgb = to_rgb(image)
+            if pixels is None:
+                pixels = np.array(to_rgb(image))
     except Exception as error:  # see open_image
         raise BrokenImageError(_reason(error)) from None
-    return rgb.transpose(_TURNS[orientation]) if orientation > 1 else rgb
+    return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation > 1 else pixels
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -152,55 +147,3 @@ def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     elif numbers.size and numbers.max() <= 1:
         numbers = numbers * 255
     return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
-
-
-def centre_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Scale the shorter side and cut the centre: torchvision's Resize and CenterCrop, to the pixel."""
-    width, height = image.size
-    short, size = preprocessing.short_side, preprocessing.size
-    if min(width, height) != short:
-        wide = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
-        image = image.resize(wide, _FILTERS[preprocessing.interpolation])
-    if image.size == (size, size):
-        return image
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
-
-
-def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The evaluation view of a file, uint8 (size, size, 3).
-
-    Raises:
-        BrokenImageError: it cannot be decoded.
-    """
-    image = open_image(path)
-    whole = decode(image, reduce=min(image.size) / preprocessing.short_side)
-    return np.array(centre_crop(whole, preprocessing))
-
-
-def resized_crop_pixels(
-    path: Path | str,
-    preprocessing: Preprocessing,
-    augmentation: Augmentation,
-    seed: int,
-    epoch: int,
-    position: int,
-) -> NDArray[np.uint8]:
-    """The random resized crop of a file for (seed, epoch, position), uint8 (size, size, 3), not yet flipped.
-
-    Raises:
-        BrokenImageError: it cannot be decoded.
-    """
-    image = open_image(path)
-    width, height = upright_size(image)
-    box = resized_crop_boxes(augmentation, seed, epoch, position, height, width)[0]
-    top, left, tall, wide = (int(value) for value in box)
-    size = preprocessing.size
-    whole = decode(image, reduce=min(tall, wide) / size)
-    filter_ = _FILTERS[preprocessing.interpolation]
-    if whole.size == (width, height):
-        part = whole.crop((left, top, left + wide, top + tall))
-        return np.array(part.resize((size, size), filter_))
-    across, down = whole.width / width, whole.height / height
-    scaled = (left * across, top * down, (left + wide) * across, (top + tall) * down)
-    return np.array(whole.resize((size, size), filter_, box=scaled))

@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from linnet.images.broken import Broken, raise_broken
-from linnet.images.decode import BrokenImageError, evaluation_pixels, quiet, resized_crop_pixels
+from linnet.images.cut import evaluation_pixels, resized_crop_pixels
+from linnet.images.decode import BrokenImageError, quiet
 from linnet.images.preprocessing import Augmentation, Preprocessing
+from linnet.images.resize import Pixels
 from linnet.manifest import Manifest
 from linnet.randomness import torch_generator
 
@@ -31,6 +33,9 @@ __all__ = ["EVALUATION", "Decoder", "FileRoad", "Request"]
 
 EVALUATION = -1
 """The epoch number that stands for the evaluation view."""
+
+_OPEN = 32
+"""Files that a worker opens at once, so that it draws their crops together."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +86,26 @@ class Decoder(Dataset[Answer]):
         pixels = np.zeros((len(request.positions), size, size, 3), np.uint8)
         broken: list[tuple[int, str]] = []
         with quiet():
-            for place, position in enumerate(request.positions.tolist()):
-                try:
-                    pixels[place] = self._view(request.epoch, position)
-                except BrokenImageError as error:
-                    broken.append((position, str(error)))
+            for start in range(0, len(pixels), _OPEN):
+                positions = request.positions[start : start + _OPEN]
+                for place, view in enumerate(self._views(request.epoch, positions), start):
+                    if isinstance(view, BrokenImageError):
+                        broken.append((int(request.positions[place]), str(view)))
+                    else:
+                        pixels[place] = view
         return torch.from_numpy(pixels), broken
 
-    def _view(self, epoch: int, position: int) -> NDArray[np.uint8]:
-        path = self.root / self.names[position].as_py()
+    def _views(self, epoch: int, positions: NDArray[np.int64]) -> list[Pixels | BrokenImageError]:
+        paths = [self.root / name for name in self.names.take(pa.array(positions)).to_pylist()]
         if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
+            return [self._evaluation_view(path) for path in paths]
+        return resized_crop_pixels(paths, self.preprocessing, self.augmentation, self.seed, epoch, positions)
+
+    def _evaluation_view(self, path: Path) -> Pixels | BrokenImageError:
+        try:
             return evaluation_pixels(path, self.preprocessing)
-        return resized_crop_pixels(path, self.preprocessing, self.augmentation, self.seed, epoch, position)
+        except BrokenImageError as error:
+            return error
 
 
 class _Plan(Sampler[Request]):

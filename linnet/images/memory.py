@@ -9,20 +9,14 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from linnet.images.augment import pad
 from linnet.images.broken import Broken, raise_broken
-from linnet.images.decode import (
-    BrokenImageError,
-    centre_crop,
-    evaluation_pixels,
-    open_image,
-    quiet,
-    upright_size,
-)
+from linnet.images.cut import evaluation_pixels
+from linnet.images.decode import BrokenImageError, open_image, quiet, upright_size
 from linnet.images.preprocessing import Augmentation, Preprocessing
+from linnet.images.resize import centre_crop
 from linnet.manifest import Manifest
 
 __all__ = ["BUDGET", "SMALL", "fits_in_memory", "in_threads", "load_pixels", "store"]
@@ -88,7 +82,7 @@ def load_pixels(
     def load(place: int) -> Broken | None:
         row = int(rows[place])
         if given is not None:
-            pixels[place] = np.asarray(centre_crop(Image.fromarray(given[row]), preprocessing))
+            pixels[place] = centre_crop(given[row], preprocessing)
             return None
         try:
             pixels[place] = evaluation_pixels(manifest.path(row), preprocessing)

@@ -12,7 +12,8 @@ from torch import Tensor
 from linnet.errors import ImageError
 from linnet.images.augment import normalise
 from linnet.images.broken import summary
-from linnet.images.decode import BrokenImageError, evaluation_pixels
+from linnet.images.cut import evaluation_pixels
+from linnet.images.decode import BrokenImageError
 from linnet.images.memory import in_threads
 from linnet.images.preprocessing import Preprocessing
 

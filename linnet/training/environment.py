@@ -12,7 +12,7 @@ import torch
 
 __all__ = ["environment"]
 
-_PARTS = ("linnet", "torch", "torchvision", "timm", "numpy", "pillow")
+_PARTS = ("linnet", "torch", "torchvision", "timm", "numpy", "pillow", "simplejpeg")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
