@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from linnet.errors import RunError
 
 __all__ = [
+    "append_bytes",
     "append_line",
     "atomic_path",
     "cache_folder",
@@ -95,6 +96,20 @@ def append_line(target: Path | str, line: str) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("ab") as stream:
         stream.write(line.encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+        return stream.tell()
+
+
+def append_bytes(target: Path | str, pieces: Iterable[bytes | memoryview], length: int) -> int:
+    """Write `pieces` behind the first `length` bytes of `target`, in place of what lies there; return its length."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("r+b" if target.exists() else "wb") as stream:
+        stream.truncate(length)
+        stream.seek(length)
+        for piece in pieces:
+            stream.write(piece)
         stream.flush()
         os.fsync(stream.fileno())
         return stream.tell()
