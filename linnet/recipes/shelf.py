@@ -54,7 +54,9 @@ def load_recipe(name: str) -> Recipe:
         return from_toml(text, path + toml, variant[1:])
     shelf = _shelf()
     if name not in shelf:
-        near = nearest(name, shelf) or f"; there are {', '.join(shelf)}"
+        beside = [each for each in shelf if each.partition("/")[0] == name.partition("/")[0]]
+        folders = dict.fromkeys(each.partition("/")[0] + "/..." for each in shelf)
+        near = nearest(name, shelf) or f"; there are {', '.join(beside or folders)}"
         raise RecipeError(f"no recipe {name!r}{near} (`linnet recipes` shows them all; a file's name ends in .toml)")
     return Recipe.read(shelf[name], f"recipe {name}")
 

@@ -68,6 +68,8 @@ def test_recipes_lists_and_prints() -> None:
     code, out, _ = run("recipes", "cifar100/coins")
     assert code == 0
     assert from_toml(out) == load_recipe("cifar100/coins")
+    code, out, _ = run("recipes", "pets")
+    assert code == 0 and "pets/coins" in out and "fine_recall@1 86.59" in out and "cifar100/coarse" not in out
 
 
 @pytest.mark.parametrize(

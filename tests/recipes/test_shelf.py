@@ -76,6 +76,67 @@ def test_figures_of_tables_1_to_4() -> None:
     assert load_recipe("cifar100/coins-all").published["coarse_top1"] == 86.27
 
 
+# Tables I, II and IV of paper 002: by net and row, the columns |S_fine| (and |S_coarse|) of the ILSVRC-2010 subset.
+COLUMNS = ("f10-c50", "f20-c50", "f50-c50", "f50-c10", "f50-c20")
+GRID = {
+    ("nin", "baseline"): (32.51, 43.90, 56.49),
+    ("nin", "min-pool"): (50.77, 56.70, 65.97, 62.53, 62.78),
+    ("nin", "oracle"): (62.47, 64.11, 66.93, 63.09, 63.54),
+    ("alexnet", "baseline"): (39.28, 50.58, 63.40),
+    ("alexnet", "min-pool"): (58.43, 62.27, 67.23, 64.19, 65.00),
+    ("alexnet", "oracle"): (64.98, 65.45, 68.73, 65.02, 65.94),
+}
+TABLE_I = {
+    "nin": {"baseline": 51.28, "min-pool": 57.40, "oracle": 64.32},
+    "alexnet": {"baseline": 45.98, "min-pool": 49.15, "oracle": 52.80},
+}
+
+
+@pytest.mark.parametrize(("net", "row"), GRID)
+def test_figures_and_labels_of_paper_002(net: str, row: str) -> None:
+    assert load_recipe(f"cifar100/{net}-{row}").published == {"fine_top1": TABLE_I[net][row]}
+    backbone = {"nin": "nin-4", "alexnet": "alexnet-caffe"}[net]
+    for column, figure in zip(COLUMNS, GRID[net, row], strict=False):
+        variant = "-".join([net] * (net != "nin") + [column] * (column != "f50-c50"))
+        recipe = load_recipe("/".join(filter(None, ["ilsvrc2010", row, variant])))
+        assert (recipe.published, recipe.backbone) == ({"fine_top1": figure}, backbone)
+        fine, coarse = (int(part[1:]) for part in column.split("-"))
+        assert recipe.dataset.endswith(f"{coarse} % coarse labels, {fine} % fine labels")
+        asked = (recipe.label_fraction, recipe.coarse_fraction, recipe.labelled_only)
+        both = (fine + coarse) / 100
+        assert (
+            asked
+            == {
+                "baseline": (fine / 100, None, True),
+                "min-pool": (fine / 100, coarse / 100, False),
+                "oracle": (None, None, False) if both == 1 else (both, None, True),
+            }[row]
+        )
+
+
+def test_paper_002_trains_as_it_says() -> None:
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        if recipe.paper == "002" and recipe.scale == "full":
+            assert (recipe.lr, recipe.momentum, recipe.weight_decay) == (0.01, 0.9, 5e-4)
+            assert recipe.schedule == "plateau" and 128 <= recipe.batch_size <= 400
+            assert (recipe.whitening, recipe.test_views) == (("zca", 1) if recipe.image_size == 32 else ("none", 10))
+            assert recipe.options.get("cells") == (36 if "alexnet" in recipe.backbone else None)
+            assert recipe.options.get("lambda", 1) == (0 if recipe.row in ("baseline", "oracle") else 1)
+
+
+def test_every_row_of_paper_003_has_its_nets() -> None:
+    rows = ("cross-entropy", "coarse-constraint", "any-level")
+    for row in rows:
+        for folder in ("cub", "dogs", "nabirds"):
+            nets = [load_recipe(f"{folder}/{row}{net}").backbone for net in ("", "/vgg19", "/inception-v3")]
+            assert nets == ["resnet50.tv_in1k", "vgg19.tv_in1k", "inception_v3.tv_in1k"]
+        assert [load_recipe(f"cifar100/{net}-{row}").backbone for net in ("wrn", "vgg19")] == [
+            "cifar-wrn16",
+            "vgg19_bn",
+        ]
+
+
 def test_cifar_trains_as_the_paper_says() -> None:
     recipe = load_recipe("cifar100/coins")
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.milestones) == (200, 256, 0.1, (60, 120, 160))
@@ -85,8 +146,10 @@ def test_cifar_trains_as_the_paper_says() -> None:
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'cifar100/coins'"):
         load_recipe("cifar100/coin")
-    with pytest.raises(RecipeError, match="there are cifar100/coarse, "):
+    with pytest.raises(RecipeError, match=r"there are cifar100/\.\.\., .*, sop/\.\.\. \("):
         load_recipe("x")
+    with pytest.raises(RecipeError, match=r"there are pets/coarse, pets/coins, pets/fine \("):
+        load_recipe("pets/nothing-alike")
 
 
 def test_own_recipe_by_path(tmp_path: Path) -> None:
