@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -113,16 +113,16 @@ def draw_labels(
         Rows with coarse labels only, and rows left out, each ascending.
     """
     hidden, unused = [rows[:0]], [rows[:0]]
-    labels = manifest.targets[rows, fine]
-    for number in np.unique(labels[labels >= 0]).tolist():
+    for number, members in _groups(rows, manifest.targets[rows, fine]):
+        if number < 0:
+            continue
         name = manifest.taxonomy.classes[fine][number]
-        members = rows[labels == number]
-        members = members[permutation(len(members), seed, f"fine labels of {name}")]
-        kept = max(1, round(label_fraction * len(members)))
-        rest = len(members) - kept
-        coarse = rest if coarse_fraction is None else min(rest, round(coarse_fraction * len(members)))
-        hidden.append(members[len(members) - coarse :])
-        unused.append(members[kept : len(members) - coarse])
+        drawn = members[permutation(len(members), seed, f"fine labels of {name}")]
+        kept = max(1, round(label_fraction * len(drawn)))
+        rest = len(drawn) - kept
+        coarse = rest if coarse_fraction is None else min(rest, round(coarse_fraction * len(drawn)))
+        hidden.append(drawn[len(drawn) - coarse :])
+        unused.append(drawn[kept : len(drawn) - coarse])
     return np.sort(np.concatenate(hidden)), np.sort(np.concatenate(unused))
 
 
@@ -164,20 +164,24 @@ def carve(
     Returns:
         Training and validation rows, each ascending.
     """
-    known = (targets[train, fine] >= 0) & (coarse != fine)
-    mixed = known.any() and not known.all()
+    known, labels = (targets[train, fine] >= 0) & (coarse != fine), targets[train, coarse]
+    mixed = bool(known.any() and not known.all())
     taken = []
-    for label in np.unique(targets[train, coarse]).tolist():
-        for kind in (True, False) if mixed else (None,):
-            here = targets[train, coarse] == label
-            members = train[here if kind is None else here & (known == kind)]
-            # Complete labels are drawn with the key of the class alone, whatever else a set may hold.
-            key = (label,) if kind is None else (label, int(kind))
-            members = members[permutation(len(members), seed, "validation", *key)]
-            free = _all_but_last_of_each(members, targets[members, fine]) if kind else members[: len(members) - 1]
-            taken.append(free[: round(share * len(members))])
+    for number, members in _groups(train, 2 * labels + known if mixed else labels):
+        label, kind = divmod(number, 2) if mixed else (number, 0)
+        # Complete labels are drawn with the key of the class alone, whatever else a set may hold.
+        drawn = members[permutation(len(members), seed, "validation", label, *((kind,) if mixed else ()))]
+        free = _all_but_last_of_each(drawn, targets[drawn, fine]) if kind else drawn[:-1]
+        taken.append(free[: round(share * len(drawn))])
     held = np.sort(np.concatenate(taken))
     return np.setdiff1d(train, held), held
+
+
+def _groups(rows: Rows, labels: NDArray[np.int64]) -> Iterator[tuple[int, Rows]]:
+    """Every label that occurs and the rows that have it, both ascending."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    yield from zip(found.tolist(), np.split(rows[order], starts[1:]), strict=True)
 
 
 def _all_but_last_of_each(members: Rows, labels: NDArray[np.int64]) -> Rows:
