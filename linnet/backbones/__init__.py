@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from linnet.backbones.base import Backbone
-from linnet.backbones.build import InputDefaults, build_backbone, default_preprocessing
+from linnet.backbones.build import InputDefaults, build_backbone, default_preprocessing, set_dropout
 
-__all__ = ["Backbone", "InputDefaults", "build_backbone", "default_preprocessing"]
+__all__ = ["Backbone", "InputDefaults", "build_backbone", "default_preprocessing", "set_dropout"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from torch import nn
+
 from linnet.backbones.base import Backbone
 from linnet.backbones.own import OWN, InputDefaults
 from linnet.errors import RecipeError, nearest
 
-__all__ = ["InputDefaults", "build_backbone", "default_preprocessing"]
+__all__ = ["InputDefaults", "build_backbone", "default_preprocessing", "set_dropout"]
 
 
 def build_backbone(
@@ -49,6 +51,19 @@ def build_backbone(
 
         backbone.start = load_weights(backbone, Path(weights), ignored=own.ignored, renamed=own.renamed)
     return backbone
+
+
+def set_dropout(backbone: Backbone, share: float) -> None:
+    """Let every dropout layer of a net drop this share of its values.
+
+    Raises:
+        RecipeError: the net has no such layer.
+    """
+    layers = [layer for layer in backbone.modules() if isinstance(layer, nn.Dropout)]
+    if not layers:
+        raise RecipeError(f"dropout = {share:g}: the backbone has no dropout layer; leave the setting out")
+    for layer in layers:
+        layer.p = share
 
 
 def _check_name(name: str) -> None:

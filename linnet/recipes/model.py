@@ -110,6 +110,9 @@ class Recipe(BaseModel):
     width: int | None = Field(
         default=None, ge=1, description="channels of the first stage where the backbone has a choice"
     )
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="share of values that the net's dropout layers drop; none = the net's own"
+    )
     weights: str | None = Field(
         default=None, description="file of start weights (safetensors), from here or from the folder of data sets"
     )
@@ -231,7 +234,7 @@ class Recipe(BaseModel):
             )
         if self.coarse_fraction is not None and self.label_fraction is None:
             raise ValueError("coarse_fraction says what becomes of the rest: give label_fraction too")
-        if (self.label_fraction or 0) + (self.coarse_fraction or 0) > 1 + 1e-9:
+        if (self.label_fraction or 0) + (self.coarse_fraction or 0) > 1:
             raise ValueError(
                 f"label_fraction = {self.label_fraction:g} and coarse_fraction = {self.coarse_fraction:g} are shares "
                 "of the same images: together at most 1"

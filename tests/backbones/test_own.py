@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from linnet.backbones import build_backbone
+from linnet.backbones import build_backbone, set_dropout
 from linnet.backbones.alexnet import ResponseNorm
 from linnet.errors import RecipeError
 from linnet.losses.class_maps import ClassMaps
@@ -95,3 +95,12 @@ def test_dropout_is_in_the_nets_that_have_it() -> None:
         with torch.device("meta"):
             found = [m for m in build_backbone(name).modules() if isinstance(m, nn.Dropout)]
         assert [m.p for m in found] == [0.5] * dropouts
+
+
+def test_dropout_is_set_in_every_layer_that_has_it() -> None:
+    net = build_backbone("cifar-nin", width=8)
+    set_dropout(net, 0.0)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(net.train()(images), net.eval()(images))
+    with pytest.raises(RecipeError, match="no dropout layer"):
+        set_dropout(build_backbone("cifar-resnet10", width=4), 0.1)
