@@ -41,6 +41,12 @@ def test_every_setting_is_described_and_has_a_default() -> None:
         ({"warmup": 31}, ("warmup = 31 is longer than epochs = 30",)),
         ({"nesterov": True, "momentum": 0}, ("nesterov = true needs momentum",)),
         ({"pretrained": True, "weights": "w.safetensors"}, ("pretrained = true and weights",)),
+        ({"label_fraction": 0}, ("label_fraction = 0", "a number above 0 and at most 1; or none")),
+        ({"coarse_fraction": 0.5}, ("coarse_fraction says what becomes of the rest: give label_fraction too",)),
+        ({"label_fraction": 0.6, "coarse_fraction": 0.5}, ("shares of the same images: together at most 1",)),
+        ({"patience": 0}, ("patience = 0", "a whole number at least 1")),
+        ({"test_views": 5}, ("test_views = 5", "one of 1, 10")),
+        ({"test_views": 10}, ("give resize above image_size = 224, such as resize = 256",)),
         ({"delimiter": ";;"}, ("delimiter = ';;'",)),
         ({"levels": []}, ("levels = []", "not empty")),
         ({"data": "cifar100", "levels": ["fine"]}, ("levels: for tables and folders only", "./cifar100")),
@@ -53,6 +59,10 @@ def test_bad_settings_are_named(settings: dict[str, Any], parts: tuple[str, ...]
     message = str(raised.value)
     assert message.startswith("my.toml: ")
     assert all(part in message for part in parts), message
+
+
+def test_shares_that_make_a_whole_are_allowed() -> None:
+    assert Recipe.read({"label_fraction": 0.1, "coarse_fraction": 0.9}).coarse_fraction == 0.9
 
 
 def test_all_complaints_come_at_once() -> None:
