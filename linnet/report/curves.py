@@ -1,7 +1,7 @@
 """A metric over the share of images with a fine label: from results to a table and to the points of a figure.
 
-A result tells its share in the name of its data set: "CIFAR-100, 10 % fine labels" belongs to the curve of "CIFAR-100";
-without such an ending all images have their fine label.
+A result tells its share in the name of its data set: "CIFAR-100, 10 % fine labels" belongs to the curve of "CIFAR-100",
+and so do "CIFAR-100, half fine labels" and "CIFAR-100, all fine labels"; without such an ending it is all, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from linnet.report.results import Result
 
 __all__ = ["Curves", "curve_table", "gather_curves", "label_share"]
 
-_SHARE = re.compile(r"(.+), (\d+(?:\.\d+)?) % fine labels")
+_SHARE = re.compile(r"(.+), (?:(\d+(?:\.\d+)?) %|half|(all)) fine labels")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Curves:
 def label_share(dataset: str) -> tuple[str, float]:
     """The data set without its share, and the share in percent: 100 where the name tells none."""
     found = _SHARE.fullmatch(dataset)
-    return (found[1], float(found[2])) if found else (dataset, 100.0)
+    if found is None:
+        return dataset, 100.0
+    return found[1], float(found[2] or (100 if found[3] else 50))
 
 
 def gather_curves(

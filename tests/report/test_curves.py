@@ -38,6 +38,8 @@ def results() -> list[Result]:
 def test_the_name_tells_the_share() -> None:
     assert label_share("CIFAR-100, 10 % fine labels") == ("CIFAR-100", 10.0)
     assert label_share("CIFAR-100, 10 classes, 2.5 % fine labels") == ("CIFAR-100, 10 classes", 2.5)
+    assert label_share("CIFAR-100, half fine labels") == ("CIFAR-100", 50.0)
+    assert label_share("CIFAR-100, all fine labels") == ("CIFAR-100", 100.0)
     assert label_share("CIFAR-100, 10 classes") == ("CIFAR-100, 10 classes", 100.0)
 
 
