@@ -88,10 +88,12 @@ class CompiledEngine:
         scale: float | Tensor,
     ) -> None:
         """As `Engine.step`."""
+        self._spare.append(residual.buffers)
+        if rule.skip is not None and float(rule.skip):
+            return
         batch, own = residual.batch, update_map(rule)
         batch.weight, batch.velocity = weight.data_ptr(), velocity.data_ptr()
         _check(self._step(ctypes.byref(batch), own.data_ptr(), gradient_gain(rule), float(scale)))
-        self._spare.append(residual.buffers)
 
     def _describe(
         self, weight: Tensor, velocity: Tensor, embedding: Tensor, touched: Touched, temperature: float | None

@@ -45,14 +45,15 @@ namespace {
 
 // ---- Vectors --------------------------------------------------------------------------------------------------------
 
+// Sums of products are kept in registers: of up to FEW batch rows and four vectors, or up to MANY and two weight rows.
 #if defined(__AVX512F__)
-constexpr int LANES = 16, TILE = 6;  // TILE batch rows x 4 weight rows of sums, in 32 registers
+constexpr int LANES = 16, FEW = 6, MANY = 13;  // of 32 registers
 #elif defined(__AVX__)
-constexpr int LANES = 8, TILE = 2;  // in 16 registers
+constexpr int LANES = 8, FEW = 2, MANY = 5;  // of 16 registers
 #elif defined(__aarch64__)
-constexpr int LANES = 4, TILE = 6;
+constexpr int LANES = 4, FEW = 6, MANY = 13;
 #else
-constexpr int LANES = 4, TILE = 2;
+constexpr int LANES = 4, FEW = 2, MANY = 5;
 #endif
 
 typedef float Vec __attribute__((vector_size(LANES * 4)));
@@ -64,8 +65,9 @@ inline Vec load(const float* from) { return *reinterpret_cast<const Loose*>(from
 inline void store(float* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
 inline Vec all(float value) { return Vec{} + value; }
 
-// The first `count` lanes from memory, the others zero.
-inline Vec load_some(const float* from, int64_t count) {
+// The first `count` lanes from memory, all if they are as many; the others zero.
+inline Vec load_upto(const float* from, int64_t count) {
+    if (count >= LANES) return load(from);
 #if defined(__AVX512F__)
     return reinterpret_cast<Vec>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from));
 #else
@@ -81,41 +83,44 @@ inline Vec load_some(const float* from, int64_t count) {
 #define LINNET_PICK(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
 #endif
 
-// Of two vectors cut into `parts`: the lower (upper) halves of the parts, of a and b by turns.
-constexpr int halves(int lane, int parts, int upper) {
-    const int wide = LANES / parts, half = wide / 2, within = lane % wide;
-    const int from = lane / wide * wide + upper * half;
-    return within < half ? from + within : LANES + from + within - half;
+// Of two vectors, within each four lanes: the lower (from 0) or upper (from 2) two of both, by turns in runs of `run`.
+constexpr int zip_index(int lane, int run, int from) {
+    const int four = lane / 4 * 4, k = lane % 4;
+    return four + from + k / (2 * run) * run + k % run + (k / run % 2 ? LANES : 0);
 }
 
-template <int PARTS, int... I>
-inline Vec fold(Vec a, Vec b, std::integer_sequence<int, I...>) {
-    return LINNET_PICK(a, b, halves(I, PARTS, 0)...) + LINNET_PICK(a, b, halves(I, PARTS, 1)...);
+template <int RUN, int... I>
+inline Vec zip_add(Vec a, Vec b, std::integer_sequence<int, I...>) {
+    return LINNET_PICK(a, b, zip_index(I, RUN, 0)...) + LINNET_PICK(a, b, zip_index(I, RUN, 2)...);
 }
 
-template <int FAR, int... I>
-inline Vec add_swapped(Vec a, std::integer_sequence<int, I...>) {
-    return a + LINNET_PICK(a, a, (I ^ FAR)...);
-}
-
-template <int... I>
-inline Vec quarters(Vec a, std::integer_sequence<int, I...>) {
-    return LINNET_PICK(a, a, (I % 4 * (LANES / 4))...);
+template <int BY, int... I>
+inline Vec turned(Vec a, std::integer_sequence<int, I...>) {
+    return LINNET_PICK(a, a, ((I + BY) % LANES)...);
 }
 
 // The totals of four vectors, to to[0..3].
 inline void store_totals(float* to, Vec a, Vec b, Vec c, Vec d) {
-    Vec sums = fold<2>(fold<1>(a, c, EACH), fold<1>(b, d, EACH), EACH);
-    if constexpr (LANES >= 8) sums = add_swapped<1>(sums, EACH);
-    if constexpr (LANES >= 16) sums = add_swapped<2>(sums, EACH);
-    const Vec four = quarters(sums, EACH);
-    std::memcpy(to, &four, 16);
+    Vec sums = zip_add<2>(zip_add<1>(a, b, EACH), zip_add<1>(c, d, EACH), EACH);
+    if constexpr (LANES >= 16) sums += turned<8>(sums, EACH);
+    if constexpr (LANES >= 8) sums += turned<4>(sums, EACH);
+    std::memcpy(to, &sums, 16);
 }
 
 inline float total(Vec a) {
-    float four[4];
-    store_totals(four, a, Vec{}, Vec{}, Vec{});
-    return four[0];
+    if constexpr (LANES >= 16) a += turned<8>(a, EACH);
+    if constexpr (LANES >= 8) a += turned<4>(a, EACH);
+    a += turned<2>(a, EACH);
+    return a[0] + a[1];
+}
+
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+inline float largest(Vec a) {
+    if constexpr (LANES >= 16) a = larger(a, turned<8>(a, EACH));
+    if constexpr (LANES >= 8) a = larger(a, turned<4>(a, EACH));
+    a = larger(a, turned<2>(a, EACH));
+    return a[0] > a[1] ? a[0] : a[1];
 }
 
 // exp of x <= 0 to about one unit in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]; NaN stays NaN.
@@ -144,6 +149,7 @@ constexpr int64_t CHUNK_BYTES = 1 << 17;    // of weights: with the batch rows t
 constexpr int64_t CHUNK_ROWS = 64;          // at most; a multiple of LANES
 constexpr int64_t SEGMENT_ROWS = 512;       // at least, where a block is cut; a multiple of CHUNK_ROWS
 constexpr int64_t PARTIAL_BYTES = 1 << 23;  // of one block's gradients to the embedding, one a segment
+constexpr int64_t AHEAD = 8;                // rows that are fetched before their logits are due
 constexpr float SMALLEST_NORM = 1e-12f;
 
 constexpr int64_t up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
@@ -191,8 +197,11 @@ struct Problem : LinnetBatch {
         threads = std::min(threads, std::max<int64_t>(1, static_cast<int64_t>(segment.size())));
     }
 
+    // The workspace: the packed batch, each thread's own part, and what Forward says.
+    float* packed() const { return workspace; }
+    float* own(int64_t thread) const { return workspace + up(batch * up(dim, LANES), 16) + thread * own_floats(); }
     int64_t own_floats() const { return up(chunk * dim, 16) + (most_rows + 5) * pitch; }
-    int64_t all_floats() const { return threads * own_floats() + (pairs - batch) * dim + 2 * pairs + batch; }
+    int64_t all_floats() const { return own(threads) - workspace + (pairs - batch) * dim + 2 * pairs + batch; }
 };
 
 // A thread's own part of the workspace; every piece begins on a cache line.
@@ -200,7 +209,7 @@ struct Own {
     float *weights, *scores, *norms, *maps;
 
     Own(const Problem& p, int64_t thread) {
-        weights = p.workspace + thread * p.own_floats();
+        weights = p.own(thread);
         scores = weights + up(p.chunk * p.dim, 16);
         norms = scores + p.most_rows * p.pitch;
         maps = norms + p.pitch;
@@ -234,41 +243,58 @@ void in_parallel(const Problem& p, const Work& work) {
 
 // ---- Logits ---------------------------------------------------------------------------------------------------------
 
-// Calls call(first row, count as a constant) for 0..rows-1 in nearly equal tiles of at most TILE rows.
+// Calls call(first row, count as a constant) for 0..rows-1 in nearly equal tiles of at most sizeof...(R) rows.
 template <class Call, int... R>
 inline void tiled(int64_t rows, const Call& call, std::integer_sequence<int, R...>) {
-    const int64_t tiles = (rows + TILE - 1) / TILE;
+    const int64_t most = sizeof...(R), tiles = (rows + most - 1) / most;
     for (int64_t i = 0, row = 0; i < tiles; ++i) {
         const int64_t next = rows * (i + 1) / tiles;
         (void)((next - row == R + 1 ? (call(row, std::integral_constant<int, R + 1>{}), true) : false) || ...);
         row = next;
     }
 }
-constexpr auto TILES = std::make_integer_sequence<int, TILE>{};
+constexpr auto BY_FEW = std::make_integer_sequence<int, FEW>{};
+constexpr auto BY_MANY = std::make_integer_sequence<int, MANY>{};
 
-// to[r pitch + 0..3] = inner products of R batch rows with four weight rows.
+// Batch rows as dot_tile reads them, in one stream: tile by tile, and in a tile column by column of vectors.
+void pack(const Problem& p, float* to) {
+    const int64_t wide = up(p.dim, LANES);
+    for (const Block& k : p.block) {
+        const auto tile = [&](int64_t row, auto R) {
+            const float* x = p.embedding + (k.row + row) * p.dim;
+            float* at = to + (k.row + row) * wide;
+            for (int64_t d = 0; d < p.dim; d += LANES)
+                for (int r = 0; r < R; ++r, at += LANES) store(at, load_upto(x + r * p.dim + d, p.dim - d));
+        };
+        tiled(k.rows, tile, BY_MANY);
+    }
+}
+
+// to[0..1] and so on for R batch rows, `pitch` apart: inner products of R packed batch rows with two weight rows.
 template <int R>
-inline void dot_tile(float* to, int64_t pitch, const float* const* w, const float* x, int64_t dim) {
-    Vec sum[R][4] = {};
+inline void dot_tile(float* to, int64_t pitch, const float* w0, const float* w1, const float* x, int64_t dim) {
+    Vec sum[R + R % 2][2] = {};
+    const auto add = [&](Vec a, Vec b) {
+        for (int r = 0; r < R; ++r, x += LANES) sum[r][0] += load(x) * a, sum[r][1] += load(x) * b;
+    };
     int64_t d = 0;
     for (; d + LANES <= dim; d += LANES) {
-        const Vec w0 = load(w[0] + d), w1 = load(w[1] + d), w2 = load(w[2] + d), w3 = load(w[3] + d);
-        for (int r = 0; r < R; ++r) {
-            const Vec each = load(x + r * dim + d);
-            sum[r][0] += each * w0, sum[r][1] += each * w1, sum[r][2] += each * w2, sum[r][3] += each * w3;
-        }
+        __builtin_prefetch(w0 + d + AHEAD * dim), __builtin_prefetch(w1 + d + AHEAD * dim);
+        add(load(w0 + d), load(w1 + d));
     }
-    for (int r = 0; r < R && d < dim; ++r) {
-        const Vec each = load_some(x + r * dim + d, dim - d);
-        for (int j = 0; j < 4; ++j) sum[r][j] += each * load_some(w[j] + d, dim - d);
+    if (d < dim) add(load_upto(w0 + d, dim - d), load_upto(w1 + d, dim - d));
+    for (int r = 0; r < R; r += 2) {
+        float four[4];
+        store_totals(four, sum[r][0], sum[r][1], sum[r + 1][0], sum[r + 1][1]);
+        std::memcpy(to + r * pitch, four, 8);
+        if (r + 1 < R) std::memcpy(to + (r + 1) * pitch, four + 2, 8);
     }
-    for (int r = 0; r < R; ++r) store_totals(to + r * pitch, sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
 }
 
 inline float inverse_norm(const float* row, int64_t dim) {
     Vec sum{};
     for (int64_t d = 0; d < dim; d += LANES) {
-        const Vec each = d + LANES <= dim ? load(row + d) : load_some(row + d, dim - d);
+        const Vec each = load_upto(row + d, dim - d);
         sum += each * each;
     }
     return 1 / std::max(std::sqrt(total(sum)), SMALLEST_NORM);
@@ -286,15 +312,14 @@ inline const float* seen(const Problem& p, const Block& k, int64_t begin, int64_
 
 // Logits (rows x n) of a block's batch rows with n weight rows w, to own.scores; for a cosine 1 / norms of w too.
 void logits_of(const Problem& p, const Block& k, const float* w, int64_t n, const Own& own) {
-    const float* x = p.embedding + k.row * p.dim;
-    for (int64_t j = 0; j < n; j += 4) {
-        const float* four[4];
-        for (int i = 0; i < 4; ++i) four[i] = w + std::min(j + i, n - 1) * p.dim;
-        const auto tile = [&](int64_t r, auto R) {
-            dot_tile<R>(own.scores + r * p.pitch + j, p.pitch, four, x + r * p.dim, p.dim);
-        };
-        tiled(k.rows, tile, TILES);
-    }
+    const auto tile = [&](int64_t row, auto R) {
+        const float* x = p.packed() + (k.row + row) * up(p.dim, LANES);
+        for (int64_t j = 0; j < n; j += 2) {
+            const float *w0 = w + j * p.dim, *w1 = w + std::min(j + 1, n - 1) * p.dim;
+            dot_tile<R>(own.scores + row * p.pitch + j, p.pitch, w0, w1, x, p.dim);
+        }
+    };
+    tiled(k.rows, tile, BY_MANY);
     if (!p.cosine) return;
     for (int64_t j = 0; j < n; ++j) own.norms[j] = inverse_norm(w + j * p.dim, p.dim);
     for (int64_t r = 0; r < k.rows; ++r)
@@ -310,7 +335,7 @@ struct Forward {
     float* targets;          // a batch row: the logit of its own instance
 
     Forward(const Problem& p, float* loss, float* gradient) : loss(loss), gradient(gradient) {
-        partials = p.workspace + p.threads * p.own_floats();
+        partials = p.own(p.threads);
         peaks = partials + (p.pairs - p.batch) * p.dim;
         sums = peaks + p.pairs;
         targets = sums + p.pairs;
@@ -323,15 +348,18 @@ struct Forward {
     }
 };
 
-// to[r][0..] += sum over j of q[r][j] w[j][0..], for R batch rows and K vectors.
+// to[r][0..] += sum over j of q[r][j] w[j][0..], for R batch rows and K vectors. The same piece of the rows at `next`
+// is fetched into the second-level cache meanwhile: without it memory would rest until their logits are due.
 template <int R, int K>
-inline void gather_tile(float* to, const float* q, int64_t pitch, const float* w, int64_t n, int64_t dim) {
+inline void gather_tile(float* to, const float* q, int64_t pitch, const float* w, int64_t n, int64_t dim,
+                        const float* next) {
     Vec sum[R][K];
     for (int r = 0; r < R; ++r)
         for (int k = 0; k < K; ++k) sum[r][k] = load(to + r * dim + k * LANES);
     for (int64_t j = 0; j < n; ++j) {
         Vec each[K];
         for (int k = 0; k < K; ++k) each[k] = load(w + j * dim + k * LANES);
+        for (int k = 0; k < K && next; ++k) __builtin_prefetch(next + j * dim + k * LANES, 0, 2);
         for (int r = 0; r < R; ++r)
             for (int k = 0; k < K; ++k) sum[r][k] += each[k] * q[r * pitch + j];
     }
@@ -339,18 +367,20 @@ inline void gather_tile(float* to, const float* q, int64_t pitch, const float* w
         for (int k = 0; k < K; ++k) store(to + r * dim + k * LANES, sum[r][k]);
 }
 
-void gather(const Problem& p, float* to, const float* q, const float* w, int64_t n, int64_t rows) {
+void gather(const Problem& p, float* to, const float* q, const float* w, int64_t n, const Block& block) {
+    const float* next = block.lags ? nullptr : w + n * p.dim;
     int64_t d = 0;
     const auto wide = [&](int64_t r, auto R) {
-        gather_tile<R, STRIP>(to + r * p.dim + d, q + r * p.pitch, p.pitch, w + d, n, p.dim);
+        const float* then = r == 0 && next ? next + d : nullptr;
+        gather_tile<R, STRIP>(to + r * p.dim + d, q + r * p.pitch, p.pitch, w + d, n, p.dim, then);
     };
     const auto narrow = [&](int64_t r, auto R) {
-        gather_tile<R, 1>(to + r * p.dim + d, q + r * p.pitch, p.pitch, w + d, n, p.dim);
+        gather_tile<R, 1>(to + r * p.dim + d, q + r * p.pitch, p.pitch, w + d, n, p.dim, nullptr);
     };
-    for (; d + STRIP * LANES <= p.dim; d += STRIP * LANES) tiled(rows, wide, TILES);
-    for (; d + LANES <= p.dim; d += LANES) tiled(rows, narrow, TILES);
+    for (; d + STRIP * LANES <= p.dim; d += STRIP * LANES) tiled(block.rows, wide, BY_FEW);
+    for (; d + LANES <= p.dim; d += LANES) tiled(block.rows, narrow, BY_FEW);
     for (; d < p.dim; ++d)
-        for (int64_t r = 0; r < rows; ++r)
+        for (int64_t r = 0; r < block.rows; ++r)
             for (int64_t j = 0; j < n; ++j) to[r * p.dim + d] += q[r * p.pitch + j] * w[j * p.dim + d];
 }
 
@@ -360,9 +390,9 @@ inline float take_in(float* z, int64_t n, float& peak, float& sum) {
     const int64_t full = up(n, LANES);
     for (int64_t j = n; j < full; ++j) z[j] = -std::numeric_limits<float>::infinity();
     Vec most = load(z);
-    for (int64_t j = LANES; j < full; j += LANES) most = load(z + j) > most ? load(z + j) : most;
-    float high = peak, factor = 1;
-    for (int i = 0; i < LANES; ++i) high = std::max(high, most[i]);
+    for (int64_t j = LANES; j < full; j += LANES) most = larger(load(z + j), most);
+    const float high = largest(most);
+    float factor = 1;
     if (high > peak) factor = std::exp(peak - high), peak = high;
     Vec add{};
     for (int64_t j = 0; j < full; j += LANES) {
@@ -393,7 +423,7 @@ void forward_segment(const Problem& p, const Forward& out, const Segment& s, flo
             for (int64_t d = 0; factor != 1 && d < p.dim; ++d) to[r * p.dim + d] *= factor;
             for (int64_t j = 0; p.cosine && j < n; ++j) z[j] *= own.norms[j];
         }
-        gather(p, to, own.scores, w, n, k.rows);
+        gather(p, to, own.scores, w, n, k);
     }
 }
 
@@ -538,6 +568,7 @@ int64_t linnet_instance_workspace(const LinnetBatch* batch) try {
 int64_t linnet_instance_forward(const LinnetBatch* batch, float* loss, float* gradient) try {
     const Problem p(*batch);
     const Forward out(p, loss, gradient);
+    pack(p, p.packed());
     std::vector<std::atomic<int64_t>> left(p.block.size());
     for (size_t i = 0; i < left.size(); ++i) left[i] = p.block[i].segments;
     in_parallel(p, [&](int64_t number, const Own& own) {
@@ -555,6 +586,7 @@ int64_t linnet_instance_forward(const LinnetBatch* batch, float* loss, float* gr
 int64_t linnet_instance_step(const LinnetBatch* batch, const double* map, double gain, float scale) try {
     const Problem p(*batch);
     const Step step{map, gain, scale};
+    if (!p.logits) pack(p, p.packed());
     in_parallel(p, [&](int64_t number, const Own& own) { step_segment(p, step, p.segment[number], own); });
     return 0;
 } catch (...) {
