@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.losses import instance_rows, instance_torch
+from linnet.losses import instance_rows
 from linnet.losses.instance import InstanceHead
+from linnet.losses.instance_torch import TorchEngine
 from linnet.losses.owned import UpdateRule
 from tests.reference.instance import DenseHead, chance_loss, instance_loss
 
@@ -29,6 +30,11 @@ def make_head(
     head = InstanceHead(groups, dim, temperature, engine="torch").to(dtype)
     head.weight.normal_()
     return head
+
+
+def in_parts(patch: pytest.MonkeyPatch, chunk: int, kept: int) -> None:
+    """Make the torch engine cut blocks into chunks, and keep few logits."""
+    patch.setattr("linnet.losses.instance.find_engine", lambda *_: TorchEngine(chunk, kept))
 
 
 def by_image(head: InstanceHead, rows: torch.Tensor) -> torch.Tensor:
@@ -59,7 +65,7 @@ def test_loss_and_gradients_equal_the_equation(
     weight = by_image(head, head.weight).requires_grad_()
     embedding = torch.randn(len(index), 3, dtype=torch.float64, requires_grad=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instance_torch, "_CHUNK", chunk)
+        in_parts(patch, chunk, chunk)
         loss = head(embedding, index)
         loss.backward()
         head.step(UpdateRule(lr=1.0))
@@ -77,13 +83,12 @@ def test_loss_and_gradients_equal_the_equation(
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("temperature", [None, 0.2])
-@pytest.mark.parametrize("chunk", [1 << 20, 40])
+@pytest.mark.parametrize(("chunk", "kept"), [(1 << 20, 1 << 20), (40, 1 << 20), (40, 40)])
 def test_300_steps_equal_dense_sgd(
-    chunk: int, temperature: float | None, nesterov: bool, monkeypatch: pytest.MonkeyPatch
+    chunk: int, kept: int, temperature: float | None, nesterov: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most batches miss most groups, so blocks lag for many steps under rules that change at each of them."""
-    monkeypatch.setattr(instance_torch, "_CHUNK", chunk)
-    monkeypatch.setattr(instance_torch, "_KEPT", chunk)
+    in_parts(monkeypatch, chunk, kept)
     head = make_head(GROUPS, 5, temperature)
     dense = DenseHead(by_image(head, head.weight), GROUPS, temperature)
     longest = 0
@@ -105,6 +110,36 @@ def test_300_steps_equal_dense_sgd(
     head.flush()
     for rows, expected in zip((head.weight, head.velocity), dense.state, strict=True):
         torch.testing.assert_close(by_image(head, rows), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.2])
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize(("chunk", "kept"), [(1 << 20, 1 << 20), (300, 1 << 20), (300, 100)])
+def test_float32_equals_float64_within_rounding(
+    chunk: int, kept: int, onednn: bool, temperature: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes that are rounded up, so that the products see rows of other blocks; with oneDNN's products and without."""
+    if not onednn:
+        monkeypatch.setattr(instance_rows, "_onednn", lambda: None)
+    in_parts(monkeypatch, chunk, kept)
+    groups = torch.repeat_interleave(torch.arange(5), torch.tensor([37, 21, 1, 19, 83]))
+    head = make_head(groups, 6, temperature, torch.float32)
+    dense = DenseHead(by_image(head, head.weight), groups, temperature)
+    for number in range(20):
+        index = torch.randint(len(groups), (30,)) if number % 4 else torch.arange(9)
+        embedding = torch.randn(len(index), 6, requires_grad=True)
+        other = embedding.detach().double().requires_grad_()
+        loss, expected = head(embedding, index), dense.loss(other, index)
+        loss.backward()
+        expected.backward()  # type: ignore[no-untyped-call]
+        assert embedding.grad is not None
+        torch.testing.assert_close(loss.detach().double(), expected.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(embedding.grad.double(), other.grad, rtol=1e-4, atol=1e-6)
+        head.step(a_rule(number, nesterov=False))
+        dense.step(a_rule(number, nesterov=False))
+    head.flush()
+    for rows, exact in zip((head.weight, head.velocity), dense.state, strict=True):
+        torch.testing.assert_close(by_image(head, rows), exact, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -245,7 +280,7 @@ def test_logits_never_span_all_instances(monkeypatch: pytest.MonkeyPatch) -> Non
     head = InstanceHead(torch.arange(40) % 8, 4, engine="torch")
     head(torch.randn(16, 4), torch.arange(16))
     assert set(widths) == {(2, 5)}
-    monkeypatch.setattr(instance_torch, "_CHUNK", 16)
+    in_parts(monkeypatch, 16, 16)
     head(torch.randn(16, 4), torch.arange(16))
     assert max(math.prod(width) for width in widths[8:]) <= 16
 
