@@ -123,19 +123,18 @@ class InstanceHead(nn.Module):
         """
         part = self.layout.part(index, self.pending, embedding.device)
         touched, rows = part.touched, embedding[part.order]
-        loss, gradient = embedding.new_zeros(len(embedding)), torch.zeros_like(embedding)
         engine, residual = find_engine(self.engine, self.weight), None
+        loss, gradient = rows.new_zeros(len(rows)), torch.zeros_like(rows)
         if touched.starts:
-            loss[part.order], gradient[part.order], residual = engine.forward(
-                self.weight, self.velocity, rows, touched, self.temperature
-            )
+            loss, gradient, residual = engine.forward(self.weight, self.velocity, rows, touched, self.temperature)
 
         def update(rule: UpdateRule, scale: Tensor) -> None:
             if touched.starts:
                 engine.step(self.weight, self.velocity, rows, residual, touched, rule, scale)
             advance(self.pending, part.groups, rule)
 
-        return loss, gradient, update
+        # Gathered, not scattered: torch's deterministic scatter sorts its indices first.
+        return F.pad(loss, (0, 1))[part.back], F.pad(gradient, (0, 0, 0, 1))[part.back], update
 
     def settle(self, update: Update, scale: Tensor) -> None:
         """Keep the update that a backward pass has found the scale for, until `step`."""

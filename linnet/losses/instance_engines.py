@@ -6,6 +6,7 @@ from torch import Tensor
 
 from linnet.losses.instance_blocks import Engine
 from linnet.losses.instance_torch import TorchEngine
+from linnet.losses.instance_triton import LARGEST, TritonEngine, available
 
 __all__ = ["find_engine"]
 
@@ -16,6 +17,9 @@ def find_engine(name: str, weight: Tensor) -> Engine:
     Raises:
         ValueError: no such engine.
     """
-    if name not in {"auto", "torch"}:
-        raise ValueError(f"engine = {name!r}: choose one of auto, torch")
-    return TorchEngine()
+    if name not in {"auto", "torch", "triton"}:
+        raise ValueError(f"engine = {name!r}: choose one of auto, torch, triton")
+    triton = available(weight.device, weight.dtype, weight.shape[1])
+    if name == "triton" and not triton:
+        raise ValueError(f"engine = 'triton' takes float32 weights on a GPU, and at most {LARGEST} columns of them")
+    return TritonEngine() if triton and name != "torch" else TorchEngine()

@@ -18,11 +18,13 @@ class Part:
 
     Attributes:
         order: int64 (b,) on the device, those rows of the batch whose groups this process holds, sorted by group.
+        back: int64 (B,) on the device, where each row of the batch is in that order, b for one that is not.
         touched: their blocks.
         groups: int64, all groups that the batch touches, whoever holds them.
     """
 
     order: Tensor
+    back: Tensor
     touched: Touched
     groups: Tensor
 
@@ -86,10 +88,13 @@ class Layout:
             starts.tolist(),
             (starts + self.sizes[blocks]).tolist(),
             [0, *counts.cumsum(0).tolist()],
-            self._place[index[order]].long().to(device),
+            self._place[index[order]].long().to(device, non_blocking=True),
             pending[blocks],
         )
-        return Part(order.to(device), touched, torch.unique(group))
+        back = torch.full_like(index, len(order))
+        back[order] = torch.arange(len(order))
+        order, back = order.to(device, non_blocking=True), back.to(device, non_blocking=True)
+        return Part(order, back, touched, torch.unique(group))
 
 
 def share_out(sizes: Tensor, world: int) -> list[Tensor]:

@@ -115,10 +115,9 @@ def slabs(pieces: Pieces, most: int) -> Iterator[Pieces]:
             )
 
 
-def make_plan(pieces: Pieces, batch: int, tiles: Tiles, device: torch.device) -> Plan:
-    """Lay pieces out and send the table, without waiting for the device; `batch` is B."""
+def make_plan(pieces: Pieces, batch: int, batch_rows: int, tiles: Tiles, device: torch.device) -> Plan:
+    """Lay pieces out for forward tiles of `batch_rows`, and send the table without waiting; `batch` is B."""
     size, rows = pieces.size, pieces.rows
-    batch_rows = 16 if rows.max() <= 32 else 32
     wanted = max(tiles.chunk, int(size.sum()) // tiles.programs)
     chunk = _up(-(-size // np.maximum(1, np.rint(size / wanted).astype(np.int64))), tiles.rows)
     chunks = -(-size // chunk)

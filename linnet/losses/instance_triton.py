@@ -32,7 +32,7 @@ from linnet.losses.instance_blocks import Touched
 from linnet.losses.instance_plan import Pieces, Plan, Tiles, make_plan, slabs, touched_pieces
 from linnet.losses.owned import UpdateRule
 
-__all__ = ["KEPT", "LARGEST", "Precision", "TritonEngine", "available"]
+__all__ = ["KEPT", "LARGEST", "SHARED", "Precision", "TritonEngine", "available"]
 
 KEPT = 1 << 24
 """Logits that are kept between the phases: 64 MiB of them."""
@@ -40,12 +40,22 @@ KEPT = 1 << 24
 LARGEST = 1024
 """The largest D: a tile of whole weight rows must lie in a multiprocessor's shared memory."""
 
-Precision = Literal["tf32", "tf32x3", "bf16x3", "ieee"]
+SHARED = 163_860
+"""Bytes of shared memory that the largest forward program takes, as compiled for sm_90."""
+
+Precision = Literal["tf32", "bf16x3", "ieee"]
 
 
 def available(device: torch.device, dtype: torch.dtype, dim: int = 1) -> bool:
-    """Whether `TritonEngine` serves such weights: float32 on a CUDA device, D up to `LARGEST`, and Triton is there."""
-    return device.type == "cuda" and dtype == torch.float32 and dim <= LARGEST and find_spec("triton") is not None
+    """Whether `TritonEngine` serves such weights: float32, D up to `LARGEST`, a GPU with room for it, and Triton there.
+
+    The room is shared memory: consumer GPUs have less than `SHARED` bytes of it.
+    """
+    if device.type != "cuda" or dtype != torch.float32 or dim > LARGEST:
+        return False
+    if find_spec("triton") is None or not torch.cuda.is_available():
+        return False
+    return bool(torch.cuda.get_device_properties(device).shared_memory_per_block_optin >= SHARED)
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class TritonEngine:
     """`Engine` for CUDA. No sum's order depends on the schedule: the same device type gives the same bits.
 
     Attributes:
-        precision: of the products: "tf32" (10 bits of mantissa), "tf32x3" and "bf16x3" (three products each, nearly
+        precision: of the products: "tf32" (10 bits of mantissa), "bf16x3" (three products of 8 bits each, nearly
             float32), or "ieee" (float32, no matrix units). Softmax, sums and update are float32 always.
         tiles: sizes, for tuning.
         kept: as `KEPT`.
@@ -107,7 +117,7 @@ class TritonEngine:
 
         on = _Operands(weight, velocity, embedding, touched.place, temperature)
         pieces = touched_pieces(touched)
-        plan = make_plan(pieces, len(embedding), self.tiles, weight.device)
+        plan = self._plan(pieces, on)
         logits = on.empty(plan.logits) if plan.logits <= self.kept else None
         norms = on.empty(plan.norms if on.cosine else 1)
         own_logit, loss, log_total = on.empty(3, len(embedding))
@@ -146,10 +156,14 @@ class TritonEngine:
             return
         own_logit = torch.empty_like(residual.log_total)
         for part in slabs(residual.pieces, self.kept):
-            plan = make_plan(part, len(embedding), self.tiles, weight.device)
+            plan = self._plan(part, on)
             logits = on.empty(plan.logits)
             self._forward(on, plan, logits, residual.norms, own_logit)
             self._step(on, plan, logits, residual, rule, factor)
+
+    def _plan(self, pieces: Pieces, on: _Operands) -> Plan:
+        crowded = int(pieces.rows.max()) > 32 and on.dim <= 512
+        return make_plan(pieces, len(on.embedding), 32 if crowded else 16, self.tiles, on.weight.device)
 
     def _forward(
         self, on: _Operands, plan: Plan, logits: Tensor | None, norms: Tensor, own_logit: Tensor
@@ -175,7 +189,7 @@ class TritonEngine:
             STORE=logits is not None,
             PRECISION=self.precision,
             num_warps=warps,
-            num_stages=1 if whole > 512 else tiles.stages,
+            num_stages=1 if whole > 512 or self.precision != "tf32" else tiles.stages,
             enable_fp_fusion=True,
         )
         return parts

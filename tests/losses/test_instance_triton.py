@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from linnet.losses.instance_blocks import nothing_pending
+from linnet.losses.instance_engines import find_engine
 from linnet.losses.instance_plan import Tiles, make_plan, slabs, touched_pieces
 from linnet.losses.instance_triton import LARGEST, TritonEngine, available
 from linnet.losses.owned import UpdateRule
@@ -53,7 +54,7 @@ def test_the_plan_covers_every_row_once() -> None:
     batch = torch.tensor([[0, 0], *([1, i] for i in range(40)), [2, 3]])
     touched, _ = touched_by(batch, sizes, nothing_pending(3), "cpu")
     tiles = Tiles(chunk=64)
-    plan = make_plan(touched_pieces(touched), len(batch), tiles, torch.device("cpu"))
+    plan = make_plan(touched_pieces(touched), len(batch), 32, tiles, torch.device("cpu"))
     table = plan.table.reshape(-1, plan.slots)
     size, rows, program, chunk = (table[field, :3] for field in (1, 3, 4, 5))
     chunks = (size + chunk - 1) // chunk
@@ -71,10 +72,19 @@ def test_the_cpu_and_other_weights_have_other_engines() -> None:
     assert not available(torch.device("cpu"), torch.float32)
     assert not available(torch.device("cuda"), torch.float64)
     assert not available(torch.device("cuda"), torch.float32, LARGEST + 1)
+    with pytest.raises(ValueError, match="on a GPU"):
+        find_engine("triton", torch.zeros(2, 2))
 
 
 @on_gpu
-@pytest.mark.parametrize(("precision", "bound"), [("ieee", 1e-6), ("tf32x3", 1e-5), ("bf16x3", 1e-4), ("tf32", 5e-3)])
+def test_a_head_on_a_gpu_takes_this_engine() -> None:
+    weight = torch.zeros(2, 512, device="cuda")
+    assert isinstance(find_engine("auto", weight), TritonEngine)
+    assert not isinstance(find_engine("auto", weight.double()), TritonEngine)
+
+
+@on_gpu
+@pytest.mark.parametrize(("precision", "bound"), [("ieee", 1e-6), ("bf16x3", 1e-4), ("tf32", 5e-3)])
 @pytest.mark.parametrize("name", CASES)
 def test_steps_on_a_gpu(name: str, precision: Any, bound: float) -> None:
     assert max(errors(CASES[name], "cuda", precision).values()) < bound
