@@ -27,6 +27,7 @@ from linnet.randomness import seeded
 from linnet.recipes import Recipe
 from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
+from linnet.training.compiling import compile_net
 from linnet.training.data import TrainingData, available, prepare
 from linnet.training.device import Place, find_place, share_buffers
 from linnet.training.environment import environment
@@ -216,8 +217,7 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
     method.to(place.device)
     if recipe.channels_last:
         method.to(memory_format=torch.channels_last)
-    if recipe.compile:
-        method.backbone.compile()
+    compile_net(method.backbone, recipe, place.device)
     return method
 
 

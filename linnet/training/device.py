@@ -46,6 +46,14 @@ class Place:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype)
 
+    def agreed(self, said: bool) -> bool:
+        """What the first process says, told to all; all must call."""
+        if self.world == 1:
+            return said
+        told = torch.tensor(said, device=self.device)
+        dist.broadcast(told, 0)
+        return bool(told)
+
     def wait(self) -> None:
         """Wait for all processes."""
         if self.world > 1:
@@ -85,6 +93,8 @@ def find_place(recipe: Recipe) -> Place:
         # Same bits on resume: cuBLAS and cuDNN must choose the same sums in the same order every time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # It would write every new tensor twice.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
     return Place(device, state.process_index, state.num_processes, precision)
 

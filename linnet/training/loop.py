@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from linnet.errors import NonFiniteError, RecipeError
+from linnet.errors import RecipeError
 from linnet.images import Batch, ImageSource
 from linnet.methods.base import Method, Stage, UpdateRule
 from linnet.randomness import reseed
 from linnet.recipes import Recipe
 from linnet.training.checkpoint import Checkpoints, Progress
 from linnet.training.device import Place, average_gradients, share_buffers, whole_state
+from linnet.training.finite import StepNote, Watch
 from linnet.training.log import Bar, MetricsLog
 from linnet.training.optimizer import (
     build_optimizer,
@@ -31,10 +32,13 @@ from linnet.training.optimizer import (
 from linnet.training.order import epoch_order, share
 from linnet.training.schedule import learning_rate
 
-__all__ = ["CHECKPOINT_SECONDS", "Loop"]
+__all__ = ["CHECKPOINT_SECONDS", "EPOCH_SECONDS", "Loop"]
 
 CHECKPOINT_SECONDS = 600.0
-"""Within an epoch a checkpoint is written this often; at the end of each epoch, always."""
+"""Within an epoch a checkpoint is written this often."""
+
+EPOCH_SECONDS = 30.0
+"""At the end of an epoch, when the last is this old: on a GPU an epoch can take less time than writing one."""
 
 
 @dataclass
@@ -67,6 +71,9 @@ class Loop:
         self.scaler = torch.amp.GradScaler(enabled=self.place.precision == "fp16")
         self.saved_at = self.ticked_at = time.monotonic()
         self.due = False
+        # The gradient scaler of fp16 waits for the device in every step by itself.
+        at_once = self.place.device.type == "cpu" or self.scaler.is_enabled()
+        self.watch = Watch(self.place.device, self.where, at_once=at_once)
         size, whole = len(self.source), self.recipe.batch_size
         self.batch = min(whole, size // self.place.world * self.place.world)
         if not self.recipe.drop_last and size % self.batch == 1 and self.batch > 1:
@@ -111,7 +118,8 @@ class Loop:
             self._tick()
             log.write(progress.epochs_done, {**figures, "seconds": round(progress.seconds, 2)})
             progress.log_bytes = log.length
-            if progress.epoch < epochs:
+            # Decided by the first process: a checkpoint gathers what the processes hold.
+            if progress.epoch < epochs and self.place.agreed(time.monotonic() - self.saved_at >= EPOCH_SECONDS):
                 self._save(optimizer)
         if self.selects is not None and progress.best is not None:
             self._load_best(progress.stage)
@@ -152,6 +160,7 @@ class Loop:
     def _step(self, batch: Batch, optimizer: Optimizer, rate: float) -> None:
         # Decided by the first process, and told with the losses: a checkpoint gathers what the processes hold.
         self.due = self.place.main and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        progress, looks = self.progress, self.watch.looks_at(self.progress.step)
         pieces = iter(self.method.losses(batch))
         while True:
             with self.place.autocast():
@@ -165,42 +174,31 @@ class Loop:
             values = torch.stack([term.value.detach() for term in terms.values()])
             if self.place.world > 1:
                 told = average_gradients(parameters, F.pad(values, (0, 1), value=self.due), self.place.world)
-                values, self.due = told[:-1], bool(told[-1] > 0)
+                values, self.due = told[:-1], looks and bool(told[-1] > 0)
             self.scaler.unscale_(optimizer)
-            self._check(values, parameters, batch, list(terms))
+            note = StepNote(progress.stage, progress.epoch, progress.step, list(terms), batch.index)
+            # Gradients of fp16 that are not finite the scaler skips itself.
+            self.watch.see(values, [] if self.scaler.is_enabled() else parameters, note)
+            optimizer.found_inf = self.watch.skip  # type: ignore[attr-defined]
             scale = self.scaler.get_scale()
             self.scaler.step(optimizer)
             self.scaler.update()
             if self.scaler.get_scale() >= scale:  # a step that the scaler skips makes it shrink
                 self._step_owned(rate, scale)
+            if looks:
+                self.watch.look()
             for name, value in zip(terms, values.double() * (len(batch.index) * self.place.world), strict=True):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def _step_owned(self, rate: float, scale: float) -> None:
         recipe = self.recipe
         for owned in self.stages[self.progress.stage].owned:
-            rule = UpdateRule(rate * owned.lr_scale, recipe.momentum, recipe.weight_decay, recipe.nesterov)
-            owned.module.step(rule, scale)
-
-    def _check(self, values: Tensor, parameters: list[torch.nn.Parameter], batch: Batch, terms: list[str]) -> None:
-        """Stop before the step when the loss or a gradient is not finite; fp16 gradients the scaler skips itself."""
-        sound = values.sum()
-        if not self.scaler.is_enabled():
-            norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
-            sound = sound + torch.stack(norms).sum()
-        if bool(torch.isfinite(sound)):
-            return
-        losses = ", ".join(f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True))
-        names = [self.where(int(index)) for index in batch.index.tolist()]
-        more = f", and {len(names) - 8} more" if len(names) > 8 else ""
-        raise NonFiniteError(
-            f"stage {self.progress.stage + 1}, epoch {self.progress.epoch + 1}, step {self.progress.step + 1}: "
-            f"the loss or a gradient is not finite ({losses}). Stopped before the step; the last checkpoint is sound. "
-            f"Try a smaller lr or some warmup. The batch: {', '.join(names[:8])}{more}"
-        )
+            lr, skip = rate * owned.lr_scale, self.watch.skip
+            owned.module.step(UpdateRule(lr, recipe.momentum, recipe.weight_decay, recipe.nesterov, skip), scale)
 
     def _end_epoch(self, stage: Stage, epochs: int) -> dict[str, object]:
         progress = self.progress
+        self.watch.look()
         # The last step's rate from the schedule, not the optimizer: a run resumed right here has not set it yet.
         last = progress.epoch + (self.steps - 1) / self.steps
         rate = learning_rate(self.recipe, last, epochs, progress.history)
@@ -241,6 +239,7 @@ class Loop:
         self.progress.seconds, self.ticked_at = self.progress.seconds + now - self.ticked_at, now
 
     def _save(self, optimizer: Optimizer | None) -> None:
+        self.watch.look()
         self._tick()
         self.saved_at = self.ticked_at
         tensors = {f"model.{name}": value for name, value in whole_state(self.method).items()}

@@ -45,7 +45,7 @@ def attempt(folder: Path, method: str, seconds: float | None) -> bool:
 
 def main(folder: Path, method: str, kills: int) -> None:
     """Kill `kills` times, over as many whole runs as that takes, and let the last run end."""
-    loop.CHECKPOINT_SECONDS = 0.0  # after every step
+    loop.CHECKPOINT_SECONDS = loop.EPOCH_SECONDS = 0.0  # after every step and every epoch
     started = time.monotonic()
     attempt(folder / "unbroken", method, None)
     whole = time.monotonic() - started
