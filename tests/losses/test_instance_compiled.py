@@ -17,11 +17,14 @@ from torch.nn import functional as F
 
 from linnet.losses import instance_build, instance_compiled
 from linnet.losses.compile import FLAGS, CannotCompileError, NoCompilerError, load
+from linnet.losses.instance import InstanceHead
 from linnet.losses.instance_blocks import Engine, Touched, nothing_pending, update_map
 from linnet.losses.instance_build import compiled_engine, disagreement
 from linnet.losses.instance_compiled import SOURCE, CompiledEngine
+from linnet.losses.instance_engines import find_engine
 from linnet.losses.instance_torch import TorchEngine
 from linnet.losses.owned import UpdateRule
+from tests.reference.instance import DenseHead
 
 Case = tuple[list[Tensor], Touched, float | None, UpdateRule]
 
@@ -165,6 +168,41 @@ class _Wrong(CompiledEngine):
     def step(self, weight: Tensor, *others: object) -> None:
         super().step(weight, *others)  # type: ignore[arg-type]
         weight[0, 0] += 0.01
+
+
+@pytest.mark.parametrize("temperature", [None, pytest.param(0.2, marks=pytest.mark.slow)])
+def test_3000_steps_stay_with_dense_float64(library: ctypes.CDLL, temperature: float | None) -> None:
+    """Nine groups in ten are absent from each batch, and the learning rate falls."""
+    torch.manual_seed(0)
+    group = torch.arange(400) % 40
+    head = InstanceHead(group, 24, temperature, engine="compiled")
+    dense = DenseHead(head.weight[head.layout.position].double(), group, temperature)
+    for number in range(3000):
+        index, embedding = torch.randint(len(group), (4,)), torch.randn(4, 24, requires_grad=True)
+        rule = UpdateRule(0.1 * 0.2 ** (number // 1000), 0.9, 5e-4)
+        head(embedding, index).backward()
+        dense.loss(embedding.detach().double(), index).backward()
+        head.step(rule)
+        dense.step(rule)
+    head.flush()
+    for ours, theirs in zip((head.weight, head.velocity), dense.state, strict=True):
+        assert float((ours[head.layout.position].double() - theirs).norm() / theirs.norm()) <= 1e-6
+
+
+@pytest.mark.usefixtures("_nothing_known", "library")
+def test_the_head_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For float32 on the CPU; asked for by name it is there, or an error says why not."""
+    weight = torch.zeros(2, 3)
+    assert isinstance(find_engine("auto", weight), CompiledEngine)
+    assert isinstance(find_engine("compiled", weight), CompiledEngine)
+    assert isinstance(find_engine("auto", weight.double()), TorchEngine)
+    with pytest.raises(ValueError, match="float32"):
+        find_engine("compiled", weight.double())
+    compiled_engine.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert isinstance(find_engine("auto", weight), TorchEngine)
+    with pytest.raises(ValueError, match="no-such-compiler"):
+        find_engine("compiled", weight)
 
 
 @pytest.mark.usefixtures("_nothing_known", "library")
