@@ -205,7 +205,7 @@ def _up_to_date(weight: Tensor, velocity: Tensor, block: _Block, chunk: _Chunk) 
     if block.lag is None:
         return weight[rows]
     (a, b), _ = block.lag.tolist()
-    return (weight[rows] * a).add_(velocity[rows], alpha=b)
+    return torch.mul(weight[rows], a).add_(velocity[rows], alpha=b)
 
 
 def _own(block: _Block, chunk: _Chunk) -> tuple[Tensor, Tensor]:

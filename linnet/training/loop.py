@@ -227,8 +227,9 @@ class Loop:
         if progress.best is None or value > progress.best:
             progress.best, progress.best_epoch = value, progress.epoch
             state = whole_state(self.method)
-            if self.place.main:
-                progress.best_sha256 = self.checkpoints.save_best(state, progress.stage)
+            # The others do not compare: what a checkpoint told them was the sum of an earlier best.
+            main = self.place.main
+            progress.best_sha256 = self.checkpoints.save_best(state, progress.stage) if main else ""
 
     def _best_so_far(self) -> str:
         best = self.progress.best
