@@ -31,10 +31,13 @@ def global_contrast(images: Tensor) -> Tensor:
     Returns:
         (B, 3 * S * S).
     """
-    flat = images.flatten(1)
-    flat = flat - flat.mean(1, keepdim=True)
-    length = flat.norm(dim=1, keepdim=True) / (SCALE * images.shape[-1] / 32)
-    normalised: Tensor = flat / length.masked_fill(length < 1e-8, 1.0)
+    given = images.flatten(1)
+    flat = given - given.mean(1, keepdim=True)
+    length = flat.norm(dim=1, keepdim=True)
+    # The mean of equal values is off by a rounding, which must not be blown up to an image. One step of 8 bits in one
+    # value of a 64-pixel image is 30 times this share of the image's own length.
+    blank = length <= 1e-6 * given.norm(dim=1, keepdim=True)
+    normalised: Tensor = flat.masked_fill(blank, 0) * (SCALE * images.shape[-1] / 32) / length.masked_fill(blank, 1)
     return normalised
 
 

@@ -32,8 +32,17 @@ def test_contrast_normalisation_is_its_definition() -> None:
         centred = image.numpy().ravel() - image.numpy().mean()
         np.testing.assert_allclose(flat, centred / (np.sqrt((centred**2).sum()) / 55))
     torch.testing.assert_close(global_contrast(images * 37 + 5), global_contrast(images), rtol=1e-3, atol=1e-3)
-    assert float(global_contrast(torch.full((1, 3, 8, 8), 0.5)).abs().max()) == 0.0
     assert global_contrast(pictures(2, 8)).std().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [8, 32, 64])
+def test_an_image_of_one_colour_value_has_no_contrast(size: int) -> None:
+    """Each of the 256 values: the roundings of its mean are no image. A single step of one value is."""
+    blank = (torch.arange(256.0) / 255)[:, None, None, None].expand(-1, 3, size, size).contiguous()
+    assert float(global_contrast(blank).abs().max()) == 0.0
+    blank[:, 1, 2, 3] = ((torch.arange(256.0) - 1).abs() / 255).to(blank.dtype)
+    lengths = global_contrast(blank).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full((256,), 55.0 * size / 32), rtol=1e-4, atol=0)
 
 
 def test_zca_is_its_definition() -> None:
