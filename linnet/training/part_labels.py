@@ -53,7 +53,9 @@ def draw_part(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, dict[str, R
                 f"label_fraction = {recipe.label_fraction:g} leaves some images with a coarse label only, but "
                 f"{manifest.taxonomy.levels[fine]!r} is the one level there is to learn from; name two, coarse and fine"
             )
-        manifest, rows = hide_fine(manifest, rows, fine, recipe.label_fraction, recipe.coarse_fraction, recipe.seed)
+        manifest, rows = hide_fine(
+            manifest, rows, coarse, fine, recipe.label_fraction, recipe.coarse_fraction, recipe.seed
+        )
     carved = recipe.validation > 0 and not len(rows.get("validation", ()))
     if carved:
         rows["train"], rows["validation"] = carve(
@@ -129,6 +131,7 @@ def draw_labels(
 def hide_fine(
     manifest: Manifest,
     rows: Mapping[str, Rows],
+    coarse: int,
     fine: int,
     label_fraction: float,
     coarse_fraction: float | None,
@@ -136,13 +139,16 @@ def hide_fine(
 ) -> tuple[Manifest, dict[str, Rows]]:
     """The manifest with fine labels on a part of its training images, and the rows that are then used.
 
+    The other images keep their labels down to the coarse level. What lies between the two levels is hidden with the
+    fine label: else a method that takes labels of every level would learn from more than one that takes two.
+
     A validation split that the manifest names is treated like the training split, so that an epoch is never chosen by
     more labels than there were to learn from. Other splits keep every label. See `draw_labels`.
     """
     targets, used = manifest.targets.copy(), dict(rows)
     for name in {"train", "validation"} & used.keys():
         hidden, unused = draw_labels(manifest, used[name], fine, label_fraction, coarse_fraction, seed)
-        targets[hidden, fine:] = -1
+        targets[hidden, coarse + 1 :] = -1
         used[name] = np.setdiff1d(used[name], unused)
     return replace(manifest, targets=targets), used
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from linnet.errors import ManifestError, RecipeError
 from linnet.manifest import Manifest
+from linnet.taxonomy import Taxonomy
 from linnet.training.data import TrainingData, prepare
 from linnet.training.part_labels import carve, draw_labels
 from tests.training.tiny import tiny_manifest, tiny_recipe
@@ -114,6 +115,27 @@ def test_names_decide_which_labels_show() -> None:
     some = prepare(tiny_recipe(classes=list(only), label_fraction=0.25, validation=0, select_on="last"), manifest)
     whole = labelled(part(label_fraction=0.25, validation=0))
     assert {int(rows[row]) for row in labelled(some)} == whole & set(rows.tolist())
+
+
+@pytest.mark.parametrize(("coarse", "shown"), [("group", 1), ("kind", 2)])
+def test_levels_between_are_hidden_with_the_fine_label(coarse: str, shown: int) -> None:
+    """An image without its fine label is known down to the coarse level, however many levels there are."""
+    old = tiny_manifest()
+    halves = tuple(int(number >= len(old.taxonomy.classes[0]) // 2) for number in range(len(old.taxonomy.classes[0])))
+    tree = Taxonomy(
+        ("group", "kind", "fine"),
+        (("one", "two"), *old.taxonomy.classes),
+        ((), halves, old.taxonomy.parents[1]),
+    )
+    targets = np.column_stack([np.array(halves)[old.targets[:, 0]], old.targets])
+    manifest = replace(old, taxonomy=tree, targets=targets)
+    recipe = tiny_recipe(method="any-level", coarse=coarse, label_fraction=0.25, validation=0, select_on="last")
+    data = prepare(recipe, manifest)
+    known = data.manifest.targets >= 0
+    hidden = np.setdiff1d(data.rows["train"], sorted(labelled(data)))
+    assert len(hidden) == 24 * 6
+    assert (known[hidden].sum(1) == shown).all()
+    assert known[:, : data.coarse + 1].all() and known[sorted(labelled(data))].all()
 
 
 def test_one_level_has_nothing_to_fall_back_on() -> None:
