@@ -53,9 +53,13 @@ def hierarchical_distance(
     "Average hierarchical distance @k" of Bertinetto et al. (2020): over all labelled images, right or wrong. The least
     it can be for a k above 1 is above 0, and depends on the hierarchy. A k above the number of classes is left out.
 
-    Args and errors: as `mistake_severity`.
+    Args and errors: as `mistake_severity`; and ValueError where there is no k, or one below 1.
     """
+    if not ks or min(ks) < 1:
+        raise ValueError(f"ks is {tuple(ks)}; need one or more numbers, each at least 1")
     allowed = [k for k in ks if k <= logits.shape[1]]
+    if not allowed:
+        return {}
     sums = _summed_distances(logits, targets, distance, allowed)
     return {k: float(sums[:, at].sum()) / (k * len(sums)) for at, k in enumerate(allowed)}
 

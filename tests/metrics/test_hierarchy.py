@@ -131,6 +131,7 @@ def test_known_figures() -> None:
     distance = torch.from_numpy(TREE.distance())
     assert hierarchy.mistake_severity(logits, targets, distance) == 1.5
     assert hierarchy.hierarchical_distance(logits, targets, distance) == {1: 1.0}
+    assert hierarchy.hierarchical_distance(logits, targets, distance, (5, 20)) == {}
     assert hierarchy.implied_coarse_top1(logits, targets, torch.tensor([0, 0, 1])) == pytest.approx(200 / 3)
     assert hierarchy.without_singletons(torch.tensor([0, 2, -1]), torch.tensor([0, 0, 1])).tolist() == [0, -1, -1]
 
@@ -152,6 +153,9 @@ def test_what_does_not_fit_is_refused() -> None:
     distance, parent = torch.from_numpy(TREE.distance()), torch.tensor([0, 0, 1])
     with pytest.raises(ValueError, match=r"distance \(3, 3\) of 4 classes"):
         hierarchy.mistake_severity(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), distance)
+    for ks in ((), (0, 1), (-1,)):
+        with pytest.raises(ValueError, match="each at least 1"):
+            hierarchy.hierarchical_distance(torch.eye(3), torch.arange(3), distance, ks)
     with pytest.raises(ValueError, match="logits of row 1 contain NaN"):
         broken = torch.tensor([[0.0, 1.0, 2.0], [0.0, torch.nan, 2.0]])
         hierarchy.implied_coarse_top1(broken, torch.tensor([0, 1]), parent)
