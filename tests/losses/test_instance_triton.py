@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from linnet.losses.instance_blocks import nothing_pending
+from linnet.losses.instance_blocks import nothing_pending, update_map
 from linnet.losses.instance_engines import find_engine
 from linnet.losses.instance_plan import Tiles, make_plan, slabs, touched_pieces
+from linnet.losses.instance_torch import TorchEngine
 from linnet.losses.instance_triton import LARGEST, TritonEngine, available
 from linnet.losses.owned import UpdateRule
-from tests.losses.triton_cases import CASES, Case, errors, moved, touched_by
+from tests.losses.triton_cases import CASES, distance, errors, moved, touched_by
 
 ROOT = Path(__file__).parents[2]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -94,8 +95,23 @@ def test_steps_on_a_gpu(name: str, precision: Any, bound: float) -> None:
 @pytest.mark.parametrize("dim", [128, 512, 1000])
 @pytest.mark.parametrize("temperature", [None, 0.1])
 def test_wide_embeddings_on_a_gpu(dim: int, temperature: float | None) -> None:
-    case = Case((900, 40, 2000), tuple(tuple((g, 7 * i) for i in range(5)) for g in (0, 2, 1, 0)), dim, temperature)
-    assert max(errors(case, "cuda", "ieee").values()) < 2e-6
+    """A step of large, lagging blocks beside torch's engine in float64; many images of one block, few of another."""
+    draw = torch.Generator().manual_seed(0)
+    sizes, rule = torch.tensor([900, 40, 2000]), UpdateRule(0.1, 0.9, 5e-3, nesterov=True)
+    batch = torch.tensor([[0, 7 * i] for i in range(90)] + [[2, 1999], [2, 0]])
+    pending = nothing_pending(3)
+    pending[2] = update_map(rule) @ update_map(rule)
+    weight, velocity, x = (torch.randn(n, dim, generator=draw, dtype=torch.float64) for n in (2940, 2940, 92))
+    x = x if temperature is None else torch.nn.functional.normalize(x)
+    touched, _ = touched_by(batch, sizes, pending, "cuda")
+    results = []
+    for engine, dtype in ((TorchEngine(), torch.float64), (TritonEngine("ieee"), torch.float32)):
+        w, v, rows = (tensor.to("cuda", dtype, copy=True) for tensor in (weight, velocity, x))
+        loss, slope, residual = engine.forward(w, v, rows, touched, temperature)
+        engine.step(w, v, rows, residual, touched, rule, 0.3)
+        results.append([tensor.double().cpu() for tensor in (loss, slope, w, v)])
+    for exact, found in zip(*results, strict=True):
+        assert distance(found, exact) < 2e-6
 
 
 @on_gpu
