@@ -85,20 +85,32 @@ def flip(images: Tensor, which: Tensor) -> Tensor:
     return torch.where(which[:, None, None, None], images.flip(3), images)
 
 
-def normalise(images: Tensor, preprocessing: Preprocessing, *, channels_last: bool = False) -> Tensor:
-    """(x / 255 - mean) / std for images (B, 3, H, W) of values 0 to 255, as float32."""
+def normalise(
+    images: Tensor, preprocessing: Preprocessing, *, channels_last: bool = False, into: Tensor | None = None
+) -> Tensor:
+    """(x / 255 - mean) / std for images (B, 3, H, W) of values 0 to 255, float32; `into` such a tensor, or a new one.
+
+    `channels_last` is the memory format of the result.
+    """
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    scale, shift = _affine(preprocessing, images.device)
-    return images.to(torch.float32, memory_format=layout, copy=True).mul_(scale).add_(shift)
+    if into is None:
+        into = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=layout)
+    into.copy_(images, non_blocking=True)
+    # A row of W pixels is one run of 3 W numbers: a loop over three numbers at a time takes five times as long.
+    run = images.shape[3] if channels_last else 1
+    scale, shift = _affine(preprocessing, into.device, run)
+    flat = into.permute(0, 2, 3, 1).flatten(2) if channels_last else into.flatten(2).transpose(1, 2)
+    flat.mul_(scale).add_(shift)
+    return into
 
 
 @lru_cache(maxsize=16)
-def _affine(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and shift (1, 3, 1, 1) of the normalisation, sent to the device once."""
+def _affine(preprocessing: Preprocessing, device: torch.device, run: int) -> tuple[Tensor, Tensor]:
+    """Scale and shift (3 run,) of the normalisation of `run` pixels, sent to the device once."""
     std = np.asarray(preprocessing.std)
     both = np.stack([1 / (255 * std), -np.asarray(preprocessing.mean) / std]).astype(np.float32)
     with torch.inference_mode(False):
-        scale, shift = torch.from_numpy(both).to(device).view(2, 1, 3, 1, 1)
+        scale, shift = torch.from_numpy(np.tile(both, run)).to(device)
     return scale, shift
 
 

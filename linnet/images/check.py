@@ -1,7 +1,8 @@
-"""The check before training: every image is decoded once, and all that cannot be are named in one error."""
+"""The pass before training: every image is decoded once, for a cache too, and all broken ones named in one error."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from linnet.files import atomic_path
 from linnet.images.broken import Broken, raise_broken
+from linnet.images.cache import ImageCache
+from linnet.images.cache_file import Stamp, Writer
 from linnet.images.decode import BrokenImageError, decode, open_image
 from linnet.images.memory import in_threads
+from linnet.images.resize import Pixels
 from linnet.manifest import Manifest
 
-__all__ = ["CACHE_NAME", "check_images"]
+__all__ = ["CACHE_NAME", "check_images", "cores", "image_paths"]
 
 CACHE_NAME = "checked-images.parquet"
 """The cache's file name: paths, sizes and times of change of images that were found whole."""
 
-Stamp = tuple[int, int]
-"""Bytes, and time of last change in nanoseconds, of a file."""
+_logger = logging.getLogger("linnet")
 
 
 def check_images(
@@ -37,6 +40,7 @@ def check_images(
     progress: bool = False,
     *,
     cache: Path | None = None,
+    keep: ImageCache | None = None,
 ) -> None:
     """Decode the images of `rows` (default: all) fully; return when every one is whole.
 
@@ -47,32 +51,73 @@ def check_images(
         progress: show a bar, on a terminal only.
         cache: folder where whole images are remembered by path, size and time of change, so that the
             next check decodes only what is new or changed.
+        keep: where the working images go that it lacks, so that the one pass serves both.
 
     Raises:
         ImageError: some are missing, empty, truncated, no images, or larger than Pillow's limit on
             pixels; names them with their rows and says what to do.
+        RecipeError: `keep` cannot be written.
     """
     if manifest.pixels is not None:
         return
     chosen = np.arange(len(manifest)) if rows is None else np.asarray(rows, dtype=np.int64)
-    paths = [str(manifest.path(row).absolute()) for row in chosen.tolist()]
+    paths = image_paths(manifest, chosen)
     with ThreadPoolExecutor(8) as pool:
         stamps = list(pool.map(_stamp, paths))
     known = _read_cache(cache)
-    places = [place for place, stamp in enumerate(stamps) if stamp is None or known.get(paths[place]) != stamp]
-    reasons = in_threads(lambda place: _reason(paths[place]), places, workers or _cores())
+    unseen = np.asarray([stamp is None or known.get(path) != stamp for path, stamp in zip(paths, stamps, strict=True)])
     broken: list[Broken] = []
-    with _bar(len(places), progress) as step:
-        for place, reason in zip(places, reasons, strict=True):
-            stamp = stamps[place]
-            if reason is not None:
-                broken.append(Broken(int(chosen[place]), reason))
-            elif stamp is not None:
-                known[paths[place]] = stamp
-            step()
+    with _keeping(keep, paths, stamps) as (wanted, writer):
+        places = np.flatnonzero(unseen if keep is None else wanted).tolist()  # what is kept was whole
+
+        def look(place: int) -> tuple[str | None, Pixels | None]:
+            return _look(paths[place], keep if wanted[place] else None)
+
+        with _bar(len(places), progress) as step:
+            found = in_threads(look, places, workers or cores(), block=256)
+            for place, (reason, pixels) in zip(places, found, strict=True):
+                stamp = stamps[place]
+                if reason is not None:
+                    broken.append(Broken(int(chosen[place]), reason))
+                elif stamp is not None:
+                    known[paths[place]] = stamp
+                    if writer is not None and pixels is not None:
+                        writer.add(paths[place], stamp, pixels)
+                step()
     if places:
         _write_cache(cache, known)
     raise_broken(manifest, broken, len(chosen))
+
+
+def image_paths(manifest: Manifest, rows: NDArray[np.int64]) -> list[str]:
+    """Absolute paths of some rows' files, as the records of checked and of kept images name them."""
+    return [str(manifest.path(row).absolute()) for row in rows.tolist()]
+
+
+@contextmanager
+def _keeping(
+    keep: ImageCache | None, paths: list[str], stamps: list[Stamp | None]
+) -> Iterator[tuple[NDArray[np.bool_], Writer | None]]:
+    """Which images are to be kept, and a writer for them; alone at it, and only where there are any."""
+    wanted = np.zeros(len(paths), np.bool_) if keep is None else keep.lacking(paths, stamps)
+    if keep is None or not wanted.any():
+        yield wanted, None
+        return
+    _announce(keep, paths, wanted)
+    with keep.writing() as writer:
+        yield keep.lacking(paths, stamps), writer  # another process may have added some meanwhile
+
+
+def _announce(keep: ImageCache, paths: list[str], wanted: NDArray[np.bool_]) -> None:
+    lacking = [paths[place] for place in np.flatnonzero(wanted)]
+    size = keep.estimate(lacking) / 1e9
+    _logger.warning(
+        "keeping %s images, %d pixels at the shorter side, for this and later runs: about %.1f GB in %s",
+        f"{len(lacking):,}",
+        keep.side,
+        size,
+        keep.folder,
+    )
 
 
 def _stamp(path: str) -> Stamp | None:
@@ -83,16 +128,20 @@ def _stamp(path: str) -> Stamp | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _reason(path: str) -> str | None:
-    """Why an image cannot be used, None when it can."""
+def _look(path: str, keep: ImageCache | None) -> tuple[str | None, Pixels | None]:
+    """Why an image cannot be used, None when it can; and the working image, where one is to be kept."""
     try:
-        decode(open_image(path))
+        image = open_image(path)
+        if keep is not None:
+            return None, keep.working(image)
+        decode(image)
     except BrokenImageError as error:
-        return str(error)
-    return None
+        return str(error), None
+    return None, None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

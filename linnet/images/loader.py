@@ -1,9 +1,14 @@
-"""Rows of a manifest as batches, by two roads that give the same views of the same images.
+"""Rows of a manifest as batches, by three roads.
 
 *Memory*: every image lies on the device as uint8 and a batch is one gather. *Files*: worker processes
-decode, and the device crops, flips and normalises whole batches. All draws are keyed by (seed,
+decode, crop and flip; the device normalises whole batches. *Cache*: the same, but from images that were
+decoded once, at a working size, and are mapped into memory (see `cache`). All draws are keyed by (seed,
 "augment", epoch, position): a batch is the same for any number of workers, any batch size, and from
 whatever step a run is resumed.
+
+Evaluation views are the same by every road. So are training views by memory and files (a resized crop up
+to rounding); a resized crop from the cache is softer where it enlarges what the file has more pixels of.
+"auto" therefore never takes the cache: who wants it says so.
 """
 
 from __future__ import annotations
@@ -23,19 +28,19 @@ from linnet.images.augment import (
     draw_moves,
     flip,
     normalise,
-    pad,
     resized_crop,
     resized_crop_boxes,
     windows,
 )
 from linnet.images.files import EVALUATION, Decoder, FileRoad
+from linnet.images.kept import find_cache, open_kept
 from linnet.images.memory import fits_in_memory, load_pixels, store
 from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.manifest import Manifest
 
 __all__ = ["Batch", "ImageSource", "Road"]
 
-Road = Literal["auto", "memory", "files"]
+Road = Literal["auto", "memory", "files", "cache"]
 
 _GROUP_BYTES = 1 << 25
 """On an accelerator this much is cut at once, so that small images do not pay ten kernel launches a batch."""
@@ -61,7 +66,7 @@ class ImageSource:
     """Rows of a manifest as batches (see the module's text).
 
     Attributes:
-        road: "memory" or "files", as chosen.
+        road: "memory", "files" or "cache", as chosen.
         manifest, rows, preprocessing, augmentation, seed, device, channels_last: as given.
     """
 
@@ -78,7 +83,7 @@ class ImageSource:
         road: Road = "auto",
         channels_last: bool = False,
     ) -> None:
-        """Choose the road; the memory road decodes everything now.
+        """Choose the road; the memory road decodes everything now, the cache's what it lacks.
 
         Args:
             manifest: the images and their labels.
@@ -87,15 +92,15 @@ class ImageSource:
             augmentation: what `epoch` does to images; None is none.
             seed: of the augmentation's draws.
             device: where batches lie, and on the memory road all images.
-            workers: decoding processes of the files road (0: in this process), threads of the memory
-                road's loading.
+            workers: processes of the roads of files and cache (0: in this process), threads of the
+                memory road's loading.
             road: "auto" takes memory for manifests that come as arrays and for small files that fit,
-                else files.
+                else files. Of arrays, "cache" is memory too.
             channels_last: memory format of the batches.
 
         Raises:
-            ImageError: the memory road met images that cannot be decoded; all are named.
-            RecipeError: `road` is not one of the three, or `workers` is negative.
+            ImageError: the roads of memory or cache met images that cannot be decoded; all are named.
+            RecipeError: `road` is not one of these, `workers` is negative, or the cache cannot be written.
         """
         if road not in get_args(Road):
             raise RecipeError(
@@ -109,18 +114,24 @@ class ImageSource:
         self._targets = torch.from_numpy(manifest.targets[self.rows]).to(self.device)
         self._padding = self.augmentation.padding if self.augmentation.kind == "crop" else 0
         self._size = (preprocessing.size, preprocessing.size)
+        self._pin = self.device.type == "cuda"
         self._store: Tensor | None = None
         self._files: FileRoad | None = None
         if road == "auto":
             fits = fits_in_memory(manifest, self.rows, preprocessing, self.augmentation)
             road = "memory" if fits else "files"
+        elif road == "cache" and manifest.pixels is not None:
+            road = "memory"
         self.road: Road = road
         if road == "memory":
             pixels = load_pixels(manifest, self.rows, preprocessing, workers)
             self._store = store(pixels, self._padding, self.device, channels_last=channels_last)
         else:
-            decoder = Decoder.of(manifest, self.rows, preprocessing, self.augmentation, seed)
-            self._files = FileRoad(decoder, manifest, self.rows, workers, pin=self.device.type == "cuda")
+            kept = None
+            if road == "cache":
+                kept = open_kept(manifest, self.rows, find_cache(manifest, preprocessing, self.augmentation))
+            decoder = Decoder.of(manifest, self.rows, preprocessing, self.augmentation, seed, kept)
+            self._files = FileRoad(decoder, manifest, self.rows, workers)
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -138,9 +149,7 @@ class ImageSource:
         Raises:
             ImageError: a file became unreadable since the check.
         """
-        rest = np.asarray(order, dtype=np.int64)[start_step * batch_size :]
-        moves = draw_moves(self.augmentation, self.seed, epoch, rest, self.device)
-        return self._batches(rest, batch_size, epoch, moves)
+        return self._batches(np.asarray(order, dtype=np.int64)[start_step * batch_size :], batch_size, epoch)
 
     def sequential(self, batch_size: int, positions: NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """Evaluation views in the order of `positions` (default: all), the last batch maybe short.
@@ -149,47 +158,59 @@ class ImageSource:
             ImageError: a file became unreadable since the check.
         """
         chosen = np.arange(len(self)) if positions is None else np.asarray(positions, dtype=np.int64)
-        return self._batches(chosen, batch_size, EVALUATION, None)
+        return self._batches(chosen, batch_size, EVALUATION)
 
     def close(self) -> None:
         """Stop the worker processes; a later epoch starts them again."""
         if self._files is not None:
             self._files.close()
 
-    def _batches(self, order: NDArray[np.int64], batch_size: int, epoch: int, moves: Moves | None) -> Iterator[Batch]:
-        if moves is None:
-            centre = torch.full((len(order),), self._padding, device=self.device)
-            moves = Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
+    def _batches(self, order: NDArray[np.int64], batch_size: int, epoch: int) -> Iterator[Batch]:
         positions = torch.from_numpy(order)
         index = positions.to(self.device)
         start = 0
-        for pixels in self._cut(order, index, batch_size, epoch, moves):
-            part = slice(start, start + len(pixels))
-            images = normalise(pixels, self.preprocessing, channels_last=self.channels_last)
+        for images in self._images(order, index, batch_size, epoch):
+            part = slice(start, start + len(images))
             yield Batch(images, positions[part], self._targets[index[part]])
             start = part.stop
 
-    def _cut(
-        self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int, moves: Moves
-    ) -> Iterator[Tensor]:
-        """Batches cropped and flipped, not yet normalised."""
+    def _images(self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int) -> Iterator[Tensor]:
+        """Normalised views, batch after batch."""
         if self._store is not None:
-            group = batch_size * self._batches_at_once(batch_size)
-            for start in range(0, len(order), group):
-                part = slice(start, start + group)
-                cut = self._cut_stored(self._store, order[part], index[part], epoch, moves[part])
-                yield from flip(cut, moves.flip[part]).split(batch_size)
+            for pixels in self._cut(self._store, order, index, batch_size, epoch):
+                yield normalise(pixels, self.preprocessing, channels_last=self.channels_last)
             return
         assert self._files is not None
-        start = 0
-        for decoded in self._files.batches(order, batch_size, epoch):
-            part = slice(start, start + len(decoded))
-            images = decoded.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            padded = pad(images, self._padding)
-            rows = torch.arange(len(images), device=self.device)
-            cut = windows(padded, rows, moves.top[part], moves.left[part], self._size)
-            yield flip(cut, moves.flip[part])
-            start = part.stop
+        pieces = self._files.pieces(order, batch_size, epoch)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        for start in range(0, len(order), batch_size):
+            size = min(batch_size, len(order) - start), 3, *self._size
+            batch, done = torch.empty(size, dtype=torch.float32, device=self.device, memory_format=layout), 0
+            while done < len(batch):
+                piece = next(pieces)
+                # Pinned memory lets the copy to the device and the host go on at once.
+                moved = piece.pin_memory().to(self.device, non_blocking=True) if self._pin else piece
+                part = batch[done : done + len(piece)]
+                normalise(moved.permute(0, 3, 1, 2), self.preprocessing, channels_last=self.channels_last, into=part)
+                done += len(piece)
+            yield batch
+
+    def _cut(
+        self, store: Tensor, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int
+    ) -> Iterator[Tensor]:
+        """Batches from the memory road's store, cropped and flipped, not yet normalised."""
+        moves = self._moves(order, epoch)
+        group = batch_size * self._batches_at_once(batch_size)
+        for start in range(0, len(order), group):
+            part = slice(start, start + group)
+            cut = self._cut_stored(store, order[part], index[part], epoch, moves[part])
+            yield from (cut if epoch == EVALUATION else flip(cut, moves.flip[part])).split(batch_size)
+
+    def _moves(self, order: NDArray[np.int64], epoch: int) -> Moves:
+        if epoch != EVALUATION:
+            return draw_moves(self.augmentation, self.seed, epoch, order, self.device)
+        centre = torch.full((len(order),), self._padding, device=self.device)
+        return Moves(centre, centre, torch.zeros(len(order), dtype=torch.bool, device=self.device))
 
     def _cut_stored(self, images: Tensor, order: NDArray[np.int64], index: Tensor, epoch: int, moves: Moves) -> Tensor:
         """Views (B, 3, size, size) from the memory road's store: float32 for resized crops, else uint8."""

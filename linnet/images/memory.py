@@ -31,9 +31,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """`map(work, items)` in `workers` threads, in order; Pillow decodes without the interpreter lock."""
-    block = 4096  # a million futures at once would take a gigabyte
+def in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int, block: int = 4096
+) -> Iterator[Result]:
+    """`map(work, items)` in `workers` threads, in order; decoders and checksums run without the interpreter lock.
+
+    `block`: items under way or waiting for the caller at once; a million would take a gigabyte of futures alone.
+    """
     with quiet(), ThreadPoolExecutor(max(1, workers)) as pool:
         for start in range(0, len(items), block):
             yield from pool.map(work, items[start : start + block])

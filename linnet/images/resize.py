@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from linnet.images.preprocessing import Interpolation, Preprocessing
 
-__all__ = ["Box", "Pixels", "centre_crop", "resize", "scaled_size"]
+__all__ = ["Box", "Pixels", "centre_crop", "put", "resize", "scaled_size"]
 
 Pixels = NDArray[np.uint8]
 """An image, uint8 (H, W, 3), RGB."""
@@ -55,3 +55,20 @@ def centre_crop(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
         pixels = resize(pixels, height, width, preprocessing.interpolation)
     top, left = round((height - size) / 2), round((width - size) / 2)
     return pixels[top : top + size, left : left + size]
+
+
+def put(view: Pixels, into: Pixels, up: int, left: int, mirror: bool) -> None:
+    """Copy a view into an image of its size, moved up and to the left by whole pixels, then mirrored; what is left
+    free becomes black.
+    """
+    if up or left:
+        height, width = into.shape[:2]
+        rows, columns = slice(max(0, -up), height - max(0, up)), slice(max(0, -left), width - max(0, left))
+        into[:] = 0
+        if rows.start < rows.stop and columns.start < columns.stop:
+            into[rows, columns] = view[rows.start + up : rows.stop + up, columns.start + left : columns.stop + left]
+        view = into
+    if mirror:  # torch has a kernel for this, and numpy copies pixel by pixel
+        view = torch.from_numpy(view)[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0).numpy()
+    if view is not into:
+        into[:] = view

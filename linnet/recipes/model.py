@@ -148,8 +148,9 @@ class Recipe(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none = torch's choice")
     workers: int | None = Field(default=None, ge=0, description="processes that decode images; none = by the machine")
-    road: Literal["auto", "memory", "files"] = Field(
-        default="auto", description="keep images in memory, or read files each epoch"
+    road: Literal["auto", "memory", "files", "cache"] = Field(
+        default="auto",
+        description="keep images in memory, or read files each epoch, or decode each once to `resize` pixels on disk",
     )
 
     # Choice of the epoch that counts, and what is measured

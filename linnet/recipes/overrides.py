@@ -80,6 +80,8 @@ def resolve(
 def _changes(old: Recipe, new: Recipe) -> list[str]:
     """The settings, as key=value, that decide the outcome and are not the recipe's own."""
     free = {*FREE, *PROVENANCE, "options", *(() if old.data else ("data", *READING))}
+    if new.road == "cache" and new.augment == "resized-crop":
+        free.remove("road")  # its crops are softer
     told = [
         f"{key}={_told(value)}"
         for key, value in new.model_dump().items()

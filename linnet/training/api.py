@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from linnet import files
-from linnet.backbones import build_backbone, default_preprocessing
+from linnet.backbones import build_backbone, default_preprocessing, set_dropout
 from linnet.backbones.whitening import Whitened, whitened
 from linnet.datasets import KNOWN, load_data
 from linnet.datasets.fetch import find_file
 from linnet.errors import RecipeError, RunError, nearest
-from linnet.images import ImageSource, Preprocessing, check_images
+from linnet.images import ImageSource, Preprocessing
 from linnet.losses.owned import Sharded
 from linnet.manifest import Manifest
 from linnet.methods import method_class
@@ -34,7 +33,7 @@ from linnet.training.environment import environment
 from linnet.training.evaluate import floors, measure, predict, roles
 from linnet.training.loop import Loop
 from linnet.training.run import Run
-from linnet.training.source import open_source
+from linnet.training.source import check_sources, open_source
 
 __all__ = ["selection_metric", "train"]
 
@@ -76,9 +75,7 @@ def train(
         raise RecipeError(f"{len(data.rows['train'])} training images cannot be shared by {place.world} processes")
     begun = _has_begun(out, recipe, data, resume, place)
     preprocessing = _preprocessing(recipe)
-    # All splits at once: a user wants to hear of every broken file in one go, and before training.
-    rows = np.concatenate(list(data.rows.values()))
-    check_images(manifest=data.manifest, rows=rows, progress=progress is not False, cache=files.cache_folder())
+    check_sources(data, preprocessing, recipe, progress=progress is not False)
     sources = _sources(recipe, data, preprocessing, place)
     method = _build(recipe, data, place)
     if not begun:
@@ -174,6 +171,8 @@ def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, plac
         raise RunError(f"{out}: {data.manifest.source} has changed since the run began; give another --out")
     now = {"processes": place.world, "precision": place.precision, **environment(place.device)}
     changed = [name for name, value in now.items() if before.get(name) != value]
+    if "cache" in (old["road"], recipe.road) and old["road"] != recipe.road:
+        changed.append("road")  # a crop from the cache is not quite the crop from the file
     if changed:
         _logger.warning("resumed under another %s: the bits may differ from an unbroken run", ", ".join(changed))
     return True
@@ -209,6 +208,8 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
             weights=find_file(recipe.weights, recipe.root) if recipe.weights else None,
             pretrained=recipe.pretrained,
         )
+        if recipe.dropout is not None:
+            set_dropout(backbone, recipe.dropout)
         backbone = whitened(backbone, recipe.whitening, recipe.image_size)
         method = method_class(recipe.method)(backbone, data.task(), _options(recipe))
     for part in method.modules():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from linnet.errors import RecipeError
 from linnet.losses.owned import Sharded
 from linnet.recipes import Recipe
+from linnet.training.allocator import keep_freed_memory
 
 __all__ = ["Place", "average_gradients", "decoding_workers", "find_place", "share_buffers", "whole_state"]
 
@@ -96,6 +97,8 @@ def find_place(recipe: Recipe) -> Place:
         # It would write every new tensor twice.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
+    else:
+        keep_freed_memory()
     return Place(device, state.process_index, state.num_processes, precision)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.images import Augmentation, ImageSource, Preprocessing
+from linnet import files
+from linnet.images import Augmentation, ImageSource, Preprocessing, check_images
+from linnet.images.kept import find_cache, working_side
 from linnet.recipes import Recipe
 from linnet.training.data import TrainingData
 from linnet.training.device import Place, decoding_workers
 
-__all__ = ["open_source"]
+__all__ = ["check_sources", "open_source"]
 
 
 def open_source(
@@ -23,15 +25,35 @@ def open_source(
     augmented: bool = False,
 ) -> ImageSource:
     """A source of the images of `rows` (n,); `augmented` gives it the recipe's augmentation. Close it after use."""
-    kind = recipe.augment if augmented else "none"
     return ImageSource(
         data.manifest,
         rows,
         preprocessing,
-        Augmentation(kind, padding=recipe.padding, flip=recipe.flip),
+        _augmentation(recipe) if augmented else Augmentation("none"),
         seed=recipe.seed,
         device=place.device,
         workers=decoding_workers(recipe, place),
         road=recipe.road,
         channels_last=recipe.channels_last,
     )
+
+
+def check_sources(data: TrainingData, preprocessing: Preprocessing, recipe: Recipe, *, progress: bool) -> None:
+    """Decode the images of all splits once, and with road = "cache" keep them in the same pass.
+
+    All splits at once: a user wants to hear of every broken file in one go, and before training.
+
+    Raises:
+        ImageError: images that cannot be decoded.
+        RecipeError: the cache cannot be written.
+    """
+    rows = np.concatenate(list(data.rows.values()))
+    crops, keep = _augmentation(recipe), None
+    sides = {working_side(preprocessing, crops), working_side(preprocessing, Augmentation("none"))}
+    if recipe.road == "cache" and data.manifest.pixels is None and len(sides) == 1:
+        keep = find_cache(data.manifest, preprocessing, crops)
+    check_images(data.manifest, rows, progress=progress, cache=files.cache_folder(), keep=keep)
+
+
+def _augmentation(recipe: Recipe) -> Augmentation:
+    return Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip)

@@ -193,6 +193,13 @@ def test_free_settings_keep_the_identity(items: list[str]) -> None:
     assert "changed" not in recipe.note
 
 
+def test_crops_from_the_cache_are_not_quite_the_recipes() -> None:
+    assert resolve("cifar100/coins", ["road=cache"]).scale == "full"  # nothing is resized there
+    changed = resolve("pets/coins", ["road=cache"])
+    assert (changed.scale, changed.published) == ("own", {})
+    assert "road=cache" in changed.note
+
+
 def test_data_for_a_recipe_without_any_is_no_change() -> None:
     recipe = resolve("pets/coins", ["levels=kind,breed", "delimiter=;"], data="pets.csv")
     assert (recipe.scale, bool(recipe.published)) == ("full", True)
