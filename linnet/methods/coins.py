@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from linnet.backbones import Backbone
 from linnet.losses.instance import InstanceHead
+from linnet.losses.instance_sampled import SampledInstanceHead
 from linnet.losses.linear import LinearHead
 from linnet.methods.base import (
     BatchLike,
@@ -34,12 +35,17 @@ _HEAD_LR = (
     "the instance head's learning rate, as a multiple of lr; its update is SGD with the recipe's momentum and "
     "weight_decay, whatever the recipe's optimizer"
 )
+_SAMPLE = (
+    "other instances, drawn anew at each step, that an image is told from beside the batch's own; an approximation for "
+    "sets too large to tell it from all, which is what happens without this setting"
+)
 
 
 class InstanceOptions(HeadOptions):
     """Settings of `instance`."""
 
     head_lr: float = Field(1.0, gt=0, description=_HEAD_LR)
+    sample: int | None = Field(None, ge=1, description=_SAMPLE)
 
 
 class CoinsOptions(Options):
@@ -59,6 +65,13 @@ class CoinsOptions(Options):
     )
     temperature: float = Field(0.1, gt=0, description="what cosine logits are divided by; unused without cosine")
     head_lr: float = Field(10.0, gt=0, description=_HEAD_LR)
+    sample: int | None = Field(None, ge=1, description=_SAMPLE)
+
+
+def _instance_head(groups: Tensor, dim: int, temperature: float | None, sample: int | None) -> InstanceHead:
+    if sample is None:
+        return InstanceHead(groups, dim, temperature)
+    return SampledInstanceHead(groups, dim, temperature, sample=sample)
 
 
 def _one_stage(method: Method, head: InstanceHead, head_lr: float) -> list[Stage]:
@@ -78,7 +91,8 @@ class Instance(Method):
         super().__init__(backbone, task)
         self.options = options or InstanceOptions()
         together = torch.zeros_like(task.coarse_of_instance)
-        self.instance_head = InstanceHead(together, backbone.dim, self.options.head_temperature)
+        options = self.options
+        self.instance_head = _instance_head(together, backbone.dim, options.head_temperature, options.sample)
 
     def stages(self) -> list[Stage]:
         """One stage; the instance head may have a learning rate of its own."""
@@ -111,7 +125,7 @@ class Coins(Method):
             options.temperature if options.cosine in heads else None for heads in (("both",), ("both", "instance"))
         )
         self.coarse_head = LinearHead(backbone.dim, task.coarse_classes, coarse)
-        self.instance_head = InstanceHead(groups, backbone.dim, instance)
+        self.instance_head = _instance_head(groups, backbone.dim, instance, options.sample)
 
     def stages(self) -> list[Stage]:
         """One stage; the instance head may have a learning rate of its own."""

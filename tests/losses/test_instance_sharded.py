@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from linnet.losses.instance import InstanceHead
+from linnet.losses.instance_sampled import SampledInstanceHead
 from linnet.losses.owned import UpdateRule
 
 GROUPS = torch.tensor([0, 2, 2, 0, 4, 2, 2, 0, 1, 2, 4, 0])  # group 3 is empty
@@ -35,16 +36,18 @@ def steps(head: InstanceHead, first: int, rank: int = 0, world: int = 1) -> Seen
     return seen
 
 
-def make_head(temperature: float | None) -> InstanceHead:
+def make_head(temperature: float | None, sample: int | None) -> InstanceHead:
     torch.manual_seed(0)
+    if sample is not None:
+        return SampledInstanceHead(GROUPS, 4, temperature, sample=sample).double()
     return InstanceHead(GROUPS, 4, temperature, engine="torch").double()
 
 
-def worker(rank: int, world: int, temperature: float | None, folder: str) -> None:
+def worker(rank: int, world: int, temperature: float | None, sample: int | None, folder: str) -> None:
     """Train, keep the whole state, go on from the state that one process kept."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    head = make_head(temperature)
+    head = make_head(temperature, sample)
     head.shard(rank, world)
     seen = steps(head, 0, rank, world)
     state = {name: value.clone() for name, value in head.whole().items()}
@@ -56,15 +59,17 @@ def worker(rank: int, world: int, temperature: float | None, folder: str) -> Non
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("world", "temperature"), [(2, None), (3, 0.2)])
-def test_processes_learn_what_one_learns(world: int, temperature: float | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("world", "temperature", "sample"), [(2, None, None), (3, 0.2, None), (2, 0.2, 1)])
+def test_processes_learn_what_one_learns(
+    world: int, temperature: float | None, sample: int | None, tmp_path: Path
+) -> None:
     """Each image's loss and gradient wherever its group lies; a state moves between any numbers of processes."""
-    one = make_head(temperature)
+    one = make_head(temperature, sample)
     expected = steps(one, 0)
     state: dict[str, Any] = {name: value.clone() for name, value in one.state_dict().items()}
     torch.save(state, tmp_path / "state")
     expected += steps(one, STEPS)
-    mp.spawn(worker, (world, temperature, str(tmp_path)), nprocs=world)
+    mp.spawn(worker, (world, temperature, sample, str(tmp_path)), nprocs=world)
     said = [torch.load(tmp_path / f"out.{rank}") for rank in range(world)]
     for number, (loss, gradient) in enumerate(expected):
         shares = [seen[number] for seen, *_ in said]

@@ -16,7 +16,14 @@ from tests.reference.instance import instance_loss
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"scope": "all", "cosine": "none"}, {"cosine": "instance", "lambda": 1.0}, {"cosine": "both"}]
+    "options",
+    [
+        {},
+        {"scope": "all", "cosine": "none"},
+        {"cosine": "instance", "lambda": 1.0},
+        {"cosine": "both"},
+        {"scope": "all", "sample": 5},
+    ],
 )
 def test_coins(options: dict[str, object], tmp_path: Path) -> None:
     """The battery, for each form of the instance term."""
