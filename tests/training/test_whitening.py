@@ -54,6 +54,7 @@ def test_contrast_alone_has_nothing_to_fit(tmp_path: Path) -> None:
 
 def test_a_resumed_run_takes_the_fit_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without fitting again, it ends with the bits of an unbroken run; broken before a checkpoint it fits anew."""
+    monkeypatch.setattr("linnet.training.loop.EPOCH_SECONDS", 0.0)
     recipe = tiny_recipe(whitening="zca", epochs=2)
     train(recipe, tmp_path / "whole", tiny_manifest(), progress=False)
     steps, fits, step, fit = [0], [0], api.Loop._step, Whitened.fit
