@@ -68,7 +68,7 @@ class Loop:
         self.progress = Progress()
         self.sums: dict[str, Tensor] = {}
         self.stages = self.method.stages()
-        self.scaler = torch.amp.GradScaler(enabled=self.place.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self.place.device.type, enabled=self.place.precision == "fp16")
         self.saved_at = self.ticked_at = time.monotonic()
         self.due = False
         # The gradient scaler of fp16 waits for the device in every step by itself.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,13 @@ from torch.nn import functional as F
 from linnet import files
 from linnet.backbones import Backbone
 from linnet.errors import LinnetError, ManifestError, NonFiniteError, RecipeError, RunError, SupervisionError
+from linnet.losses.instance import InstanceHead
+from linnet.losses.owned import UpdateRule
 from linnet.manifest import Manifest
 from linnet.taxonomy import Taxonomy
 from linnet.training.api import selection_metric, train
 from linnet.training.bundle import open_bundle
+from linnet.training.checkpoint import Checkpoints
 from linnet.training.data import prepare
 from linnet.training.evaluate import roles
 from linnet.training.run import Run
@@ -284,3 +289,37 @@ def test_a_method_that_had_no_fine_label_is_chosen_by_coarse_ones(tmp_path: Path
             progress=False,
         )
     assert train(recipe, tmp_path / "fine", whole, progress=False).summary["chosen_by"] == "fine_top1"
+
+
+def test_a_step_that_the_gradient_scaler_skips_leaves_the_instance_head_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fp16 from a scale far too large: the head steps as often as the net, and by gradients of the true size."""
+    steps: list[float] = []
+    plain = InstanceHead.step
+
+    def counted(self: InstanceHead, rule: UpdateRule, loss_scale: float = 1.0) -> None:
+        before = self.weight.clone()
+        plain(self, rule, loss_scale)
+        steps.append(float((self.weight - before).abs().max()))
+
+    monkeypatch.setattr(InstanceHead, "step", counted)
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**20))
+    recipe = tiny_recipe(method="coins", precision="fp16", epochs=3)
+    train(recipe, tmp_path / "run", tiny_manifest(), progress=False)
+    resumed = Checkpoints(tmp_path / "run/checkpoints").load_latest()
+    assert resumed is not None
+    skipped = 20 - math.log2(float(resumed[0]["scaler"][0]))
+    assert 3 <= skipped <= 9
+    assert len(steps) == 3 * (144 // 32) - skipped
+    half, steps[:] = steps.copy(), []
+    train(recipe.change(precision="fp32", epochs=2), tmp_path / "exact", tiny_manifest(), progress=False)
+    assert 0.2 < half[0] / steps[0] < 5
+
+
+def test_the_instance_head_is_updated_beside_adamw(tmp_path: Path) -> None:
+    """By SGD with the recipe's momentum, as the setting's text says."""
+    recipe = tiny_recipe(method="coins", optimizer="adamw", lr=0.003, epochs=6)
+    train(recipe, tmp_path / "run", tiny_manifest(), progress=False)
+    losses = [json.loads(line)["loss/instance"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
