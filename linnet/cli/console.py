@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +13,7 @@ from rich.text import Text
 
 from linnet.metrics.units import unit
 
-__all__ = ["complain", "is_main", "show_figures", "tell"]
+__all__ = ["complain", "is_main", "show_figures", "show_log", "tell"]
 
 
 def is_main() -> bool:
@@ -28,6 +30,28 @@ def tell(message: str) -> None:
     """A plain line on stderr, so that stdout keeps to what was asked for."""
     if is_main():
         Console(stderr=True).print(Text(message), soft_wrap=True)
+
+
+class _Teller(logging.Handler):
+    """Tells what is logged; a warning in whichever process it comes up."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_main() or record.levelno >= logging.WARNING:
+            Console(stderr=True).print(Text(record.getMessage()), soft_wrap=True)
+
+
+@contextmanager
+def show_log() -> Iterator[None]:
+    """Show on stderr what the package logs meanwhile, from level info on, such as which engine does the arithmetic."""
+    logger, teller = logging.getLogger("linnet"), _Teller()
+    level = logger.level
+    logger.addHandler(teller)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(teller)
 
 
 def show_figures(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linnet import files
-from linnet.cli.console import complain, show_figures, tell
+from linnet.cli.console import complain, show_figures, show_log, tell
 from linnet.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def _run(settings: Recipe, folder: Path, resume: bool) -> None:
     from linnet.training.api import train as train_run
 
     tell(f"run folder: {folder}")
-    run = train_run(settings, folder, resume=resume)
+    with show_log():
+        run = train_run(settings, folder, resume=resume)
     if not any(len(run.load().rows.get(split, ())) for split in ("test", "validation")):
         tell(f"run folder: {folder}; nothing was kept back to measure on (no test split, validation = 0)")
         return
