@@ -82,7 +82,18 @@ def windows(padded: Tensor, rows: Tensor, top: Tensor, left: Tensor, size: tuple
 
 def flip(images: Tensor, which: Tensor) -> Tensor:
     """Mirror left to right the images (B, 3, H, W) for which `which` (B,) is true."""
-    return torch.where(which[:, None, None, None], images.flip(3), images)
+    if images.device.type != "cpu":  # where the host must not wait to hear how many there are
+        return torch.where(which[:, None, None, None], images.flip(3), images)
+    # On a CPU choosing whole images, as they lie in memory, takes a quarter of the time of choosing pixels.
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    flat = images.permute(0, 2, 3, 1) if last else images
+    rows = which.nonzero()[:, 0]
+    chosen = flat.index_select(0, rows)
+    mirrored = chosen.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1) if last else chosen.flip(3)
+    place = torch.arange(len(flat))
+    place[rows] = torch.arange(len(flat), len(flat) + len(rows))
+    both = torch.cat([flat, mirrored]).index_select(0, place)
+    return both.permute(0, 3, 1, 2) if last else both
 
 
 def normalise(
