@@ -8,20 +8,31 @@ from torch import Tensor, nn
 
 from linnet.backbones.base import Backbone
 from linnet.backbones.plain import convolution, initialise
+from linnet.errors import RecipeError
 
 __all__ = ["CifarNin", "Nin4"]
 
 
 class _Nin(Backbone):
-    """Layers one after the other."""
+    """Layers one after the other; images of `smallest` pixels a side leave one place for the last pooling."""
 
-    def __init__(self, dim: int, layers: list[nn.Module]) -> None:
+    def __init__(self, dim: int, smallest: int, layers: list[nn.Module]) -> None:
         super().__init__(dim)
+        self.smallest = smallest
         self.net = nn.Sequential(*layers)
         initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """Feature map (B, D, H / 8, W / 8) for `CifarNin`, (B, D, 6, 6) of 224 px for `Nin4`."""
+        """Feature map (B, D, H / 4, W / 4) for `CifarNin`, (B, D, 6, 6) of 224 px for `Nin4`.
+
+        Raises:
+            RecipeError: the images are too small for the last pooling.
+        """
+        if min(images.shape[2:]) < self.smallest:
+            raise RecipeError(
+                f"image_size = {min(images.shape[2:])} is too small for this NIN, whose last pooling needs "
+                f"{self.smallest} or more"
+            )
         features: Tensor = self.net(images)
         return features
 
@@ -55,7 +66,7 @@ class CifarNin(_Nin):
             nn.Dropout(0.5),
             *_mlpconv(width, (width, width), 3, padding=1),
         ]
-        super().__init__(width, layers)
+        super().__init__(width, 4, layers)
 
 
 class Nin4(_Nin):
@@ -78,4 +89,4 @@ class Nin4(_Nin):
             nn.Dropout(0.5),
             *_mlpconv(384, (1024, 1024), 3, padding=1),
         ]
-        super().__init__(1024, layers)
+        super().__init__(1024, 39, layers)

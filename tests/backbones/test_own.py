@@ -58,10 +58,14 @@ def test_maps_at_the_nets_own_sizes(name: str, sides: tuple[int, ...], shape: tu
             assert backbone.features(torch.zeros(2, 3, side, side)).shape == shape
 
 
-@pytest.mark.parametrize(("name", "side", "needed"), [("cifar-alexnet", 31, 32), ("alexnet-caffe", 198, 199)])
-def test_images_too_small_for_a_fully_connected_layer(name: str, side: int, needed: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "side", "needed"),
+    [("cifar-alexnet", 31, 32), ("alexnet-caffe", 198, 199), ("cifar-nin", 3, 4), ("nin-4", 38, 39)],
+)
+def test_images_too_small_for_a_layer_say_what_is_needed(name: str, side: int, needed: int) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name)
+        backbone.features(torch.zeros(1, 3, needed, needed))
         with pytest.raises(RecipeError, match=f"image_size = {side} is too small.*needs {needed} or more"):
             backbone.features(torch.zeros(1, 3, side, side))
 
