@@ -118,6 +118,8 @@ def _missing(data: TrainingData, needs: frozenset[Need]) -> str:
     """The training rows that lack what `needs` asks for, and what can be done, for a message; '' where all do."""
     levels, train = data.manifest.taxonomy.levels, data.rows["train"]
     targets = data.manifest.targets[train]
+    if data.coarse == data.fine and needs & {Need.SOME_FINE, Need.ALL_FINE, Need.ANY_LEVEL}:
+        return f". It would learn from {levels[data.fine]} labels alone: name two levels, coarse and fine"
     if Need.ALL_FINE in needs:
         lacking, what = targets[:, data.fine] < 0, f"have no {levels[data.fine]} label"
         both = [name for name in METHODS if method_class(name).needs & {Need.SOME_FINE, Need.ANY_LEVEL}]

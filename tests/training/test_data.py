@@ -73,6 +73,14 @@ def test_one_level_alone_has_no_fine_labels(tmp_path: Path, level: str) -> None:
     assert offered == {Need.COARSE}
 
 
+@pytest.mark.parametrize("method", ["fine", "min-pool", "any-level", "coarse-constraint"])
+def test_one_level_alone_is_told_as_the_reason(tmp_path: Path, method: str) -> None:
+    """Every row has that label; that there is no finer one is what a user must hear."""
+    recipe = tiny_recipe(method=method, select_on="last", validation=0, coarse="species")
+    with pytest.raises(SupervisionError, match="learn from species labels alone: name two levels, coarse and fine"):
+        prepare(recipe, table(tmp_path, *FULL))
+
+
 def test_a_method_for_complete_labels_says_what_part_labels_allow(tmp_path: Path) -> None:
     """Rows without a fine label are named, and the two ways out."""
     manifest = table(tmp_path, *FULL, "a,a1,", "b,,")
