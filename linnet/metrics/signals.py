@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from linnet.metrics.ranks import unit_rows
 from linnet.metrics.recall import recall_at_k
+from linnet.metrics.unit_vectors import unit_rows
 
 __all__ = ["effective_rank", "reidentification"]
 
@@ -31,7 +31,7 @@ def effective_rank(embeddings: Tensor, coarse: Tensor) -> float:
     Raises:
         ValueError: an embedding is not finite (names the row), or no coarse class has two images.
     """
-    units, coarse = unit_rows(embeddings, "embeddings"), coarse.to(embeddings.device)
+    units, coarse = unit_rows(embeddings, "embeddings").exact, coarse.to(embeddings.device)
     ranks = []
     for c in sorted(set(coarse[coarse >= 0].tolist())):
         rows = units[coarse == c].double()
