@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,11 +56,27 @@ def in_turns(steps: Mapping[str, Callable[[], object]], repeats: Mapping[str, in
 
 
 def extra_peak_mib(work: Callable[[], object]) -> float:
-    """Most memory that `work` takes above what the process holds before it; to be called in a process of its own."""
+    """Most memory that `work` takes above what the process holds before it; to be called in a process of its own.
+
+    The larger of two: the high-water mark of all that is resident, and of samples of what no file backs. The former
+    misses what a system short of memory takes away meanwhile, such as pages of libraries, and the latter what is short.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # or `work` would find room in what others have freed
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to what is resident
-    before = _status("VmRSS")
+    before, own = _status("VmRSS"), _status("RssAnon")
+    most, done = [own], threading.Event()
+    sampler = threading.Thread(target=_sample, args=(most, done))
+    sampler.start()
     work()
-    return (_status("VmHWM") - before) / 1024
+    done.set()
+    sampler.join()
+    return max(_status("VmHWM") - before, most[0] - own) / 1024
+
+
+def _sample(most: list[int], done: threading.Event) -> None:
+    while not done.wait(0.001):
+        most[0] = max(most[0], _status("RssAnon"))
 
 
 def _status(name: str) -> int:
