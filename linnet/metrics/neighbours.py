@@ -84,9 +84,10 @@ def _best(tiles: Tiles, rows: slice, count: int, width: int, k: int, exclude_sel
             tile = tiles.product(rows, columns, road)
             if exclude_self:
                 tile.diagonal(rows.start - columns.start).fill_(-math.inf)
-            if candidates.exactly(tile, columns) if road == torch.float64 else candidates.within(tile, columns, road):
+            done = candidates.add(tile, columns, road)
+            tiles.judge(road, done)
+            if done:
                 break
-            tiles.too_coarse(road)
     return candidates.best()
 
 
@@ -103,8 +104,11 @@ class _Candidates:
         self._floor = torch.full((rows.stop - rows.start,), -math.inf, dtype=torch.float64, device=device)
         self._room = 4 * k * len(self._floor)  # before the next thinning
 
-    def within(self, tile: Tensor, columns: slice, road: torch.dtype) -> bool:
+    def add(self, tile: Tensor, columns: slice, road: torch.dtype) -> bool:
         """Add what reaches the floor within the road's band. False, nothing done: that is too much."""
+        if road == torch.float64:
+            self._add_exactly(tile, columns)
+            return True
         band, half = self._tiles.band(road), torch.finfo(tile.dtype).eps / 2
         floor = self._floor
         if self._k <= tile.shape[1] and not bool(floor.isfinite().any()):
@@ -117,10 +121,10 @@ class _Candidates:
         value = tile[places].double()
         error = value.abs() * half + band
         self._floor = floor
-        self._add(places[0], places[1] + columns.start, value - error, value + error)
+        self._keep(places[0], places[1] + columns.start, value - error, value + error)
         return True
 
-    def exactly(self, tile: Tensor, columns: slice) -> bool:
+    def _add_exactly(self, tile: Tensor, columns: slice) -> None:
         """Add a float64 tile's k highest above the floor, of equals the first. (Equal to the floor, k stand before.)"""
         k = min(self._k, tile.shape[1])
         kth = tile.topk(k).values[:, -1:]
@@ -129,10 +133,9 @@ class _Candidates:
         row, column = (chosen & (tile > self._floor[:, None])).nonzero(as_tuple=True)
         if k == self._k:
             self._floor = torch.maximum(self._floor, kth[:, 0])
-        self._add(row, column + columns.start, tile[row, column], tile[row, column])
-        return True
+        self._keep(row, column + columns.start, tile[row, column], tile[row, column])
 
-    def _add(self, row: Tensor, column: Tensor, least: Tensor, greatest: Tensor) -> None:
+    def _keep(self, row: Tensor, column: Tensor, least: Tensor, greatest: Tensor) -> None:
         self._row, self._column = torch.cat([self._row, row]), torch.cat([self._column, column])
         self._least, self._greatest = torch.cat([self._least, least]), torch.cat([self._greatest, greatest])
         if len(self._row) > self._room:

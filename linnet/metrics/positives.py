@@ -43,9 +43,10 @@ def best_positives(
                 negative.diagonal(rows.start - columns.start).fill_(True)  # the queries themselves
             for road in tiles.roads():
                 tile = tiles.product(rows, columns, road).masked_fill_(negative, -math.inf)
-                if _raise(best[rows], tile, tiles, rows, columns, road):
+                done = _raise(best[rows], tile, tiles, rows, columns, road)
+                tiles.judge(road, done)
+                if done:
                     break
-                tiles.too_coarse(road)
     return torch.empty_like(best).index_copy_(0, order, best)
 
 

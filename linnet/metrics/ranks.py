@@ -91,12 +91,13 @@ def _count(tiles: Tiles, tallies: list[Tally], rows: slice, columns: slice, serv
         tile = tiles.product(rows, columns, road)
         if serves == "diagonal":
             tile.fill_diagonal_(-math.inf)
-        if road != torch.float64 and _note_few(tiles, tile, todo, road):
-            return
-        todo = [(tally, side) for tally, side in todo if not tally.count(tile, side, road)]
+        if road == torch.float64 or not _note_few(tiles, tile, todo, road):
+            todo = [(tally, side) for tally, side in todo if not tally.count(tile, side, road)]
+        else:
+            todo = []
+        tiles.judge(road, not todo)
         if not todo:
             return
-        tiles.too_coarse(road)
 
 
 def _note_few(tiles: Tiles, tile: Tensor, todo: list[tuple[Tally, Side]], road: torch.dtype) -> bool:

@@ -43,8 +43,8 @@ class Tiles:
         self._cpu = a.device.type == "cpu"
         self._memory: dict[str, Tensor] = {}
         self._copies: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
-        self._tried = dict.fromkeys(roads, 0)
-        self._failed = dict.fromkeys(roads, 0)
+        self._pause = dict.fromkeys(roads, 0)  # tiles for which a road is not tried
+        self._next_pause = dict.fromkeys(roads, 1)
 
     @property
     def device(self) -> torch.device:
@@ -52,13 +52,16 @@ class Tiles:
         return self._a.device
 
     def roads(self) -> list[torch.dtype]:
-        """What to try for the next tile; without what was too coarse for most of the tiles so far."""
-        useful = [road for road in self._roads[:-1] if 2 * self._failed[road] <= self._tried[road] + 4]
-        return [*useful, self._roads[-1]]
+        """What to try for the next tile; not what was too coarse lately, for the longer the oftener it was."""
+        roads = [road for road in self._roads if not self._pause[road]]
+        self._pause = {road: max(0, pause - 1) for road, pause in self._pause.items()}
+        return roads
 
-    def too_coarse(self, road: torch.dtype) -> None:
-        """Remember that the last tile, computed by this road, left too much undecided."""
-        self._failed[road] += 1
+    def judge(self, road: torch.dtype, fine: bool) -> None:
+        """Learn whether the last tile, computed by this road, was fine enough."""
+        if road != self._roads[-1]:
+            self._pause[road] = 0 if fine else self._next_pause[road]
+            self._next_pause[road] = 1 if fine else 2 * self._next_pause[road]
 
     def band(self, road: torch.dtype) -> float:
         """Bound on |y - s| of a tile, see `unit_vectors`; some to spare. Unit vectors are no longer than 1.001.
@@ -76,7 +79,6 @@ class Tiles:
 
     def product(self, rows: slice, columns: slice, road: torch.dtype) -> Tensor:
         """The tile, (rows, columns): bfloat16 by that road on a CPU, else float32, or float64 by that road."""
-        self._tried[road] += 1
         left, right = self._factors(rows, columns, road)
         with torch.autocast(left.device.type, enabled=False):
             if not self._cpu and road.itemsize == 2:  # neither sums nor results in 16 bits
