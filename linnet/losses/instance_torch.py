@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ class _Chunk:
         """The chunk's own columns among those looked at."""
         return slice(self.start - self.low, self.stop - self.low)
 
+    def within(self, start: int) -> slice:
+        """The chunk's columns among those of a block that begins at `start`."""
+        return slice(self.start - start, self.stop - start)
+
 
 @dataclass
 class _Block:
@@ -41,8 +45,8 @@ class _Block:
         place: int64 (b, 1), their own instances, counted from `start`.
         lag: the pending map, None where nothing is pending.
         slope, along: of a block looked at in one piece, the gradient of its products (b, n), see `through_norms`.
-        partition, logits: of one in several, the log of the softmax's denominators (b, 1), and each chunk's logits and
-            1 / (|w| temperature); None for a chunk whose logits are to be computed again.
+        partition: of one looked at in several, the log of the softmax's denominators (b, 1).
+        logits, inverse: and its logits (b, n) and 1 / (|w| temperature), None where they are to be computed again.
     """
 
     start: int
@@ -53,7 +57,8 @@ class _Block:
     slope: Tensor | None = None
     along: Tensor | None = None
     partition: Tensor | None = None
-    logits: list[tuple[Tensor, Tensor | None] | None] = field(default_factory=list)
+    logits: Tensor | None = None
+    inverse: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,12 @@ class TorchEngine:
     """`Engine` in plain torch: blocks in one piece where they fit, else in chunks with the softmax's sums carried on.
 
     Attributes:
-        chunk: elements of a temporary as wide as the weights.
+        chunk: elements of the largest temporary.
         kept: logits that are kept between the phases; beyond these they are computed again.
     """
 
     chunk: int = 1 << 21
-    kept: int = 1 << 22
+    kept: int = 1 << 21
 
     def forward(
         self, weight: Tensor, velocity: Tensor, embedding: Tensor, touched: Touched, temperature: float | None
@@ -121,7 +126,9 @@ class TorchEngine:
         lags = [lag if lag.tolist() != one else None for lag in touched.lag]
         for number, (start, stop) in enumerate(zip(touched.starts, touched.stops, strict=True)):
             rows = slice(touched.rows[number], touched.rows[number + 1])
-            parts = -(-(stop - start) * max(weight.shape[1], rows.stop - rows.start) // self.chunk)
+            elements = (stop - start) * max(weight.shape[1], rows.stop - rows.start)
+            # More temporaries live at once in parts, so these are half as large.
+            parts = -(-2 * elements // self.chunk) if elements > self.chunk else 1
             size = -(-(stop - start) // parts)
             chunks = [_window(at, min(at + size, stop), weight) for at in range(start, stop, size)]
             yield _Block(start, rows, touched.place[rows].unsqueeze(1), lags[number], chunks)
@@ -158,6 +165,9 @@ def _in_parts(
     count, gradient = len(block.place), torch.zeros_like(x)
     most, total = x.new_full((len(x), 1), -torch.inf), x.new_zeros(len(x), 1)
     own, row = x.new_zeros(count, 1), torch.zeros_like(x[:count])
+    if keep:  # in one piece, before the temporaries: between them it would leave holes
+        block.logits = x.new_empty(count, block.chunks[-1].stop - block.start)
+        block.inverse = None if temperature is None else x.new_empty(block.logits.shape[1])
     for chunk in block.chunks:
         w = _up_to_date(weight, velocity, block, chunk)
         logits, inverse = _barred(x, w, chunk, temperature)
@@ -169,7 +179,10 @@ def _in_parts(
         at, here = _own(block, chunk)
         own += logits.gather(1, at) * here
         row += w[chunk.columns][at.squeeze(1)] * (here if inverse is None else here * inverse[at])
-        block.logits.append((logits, inverse) if keep else None)
+        if block.logits is not None:
+            block.logits[:, chunk.within(block.start)] = logits
+        if block.inverse is not None and inverse is not None:
+            block.inverse[chunk.within(block.start)] = inverse
     block.partition = (most + total.log())[:count]
     return (block.partition - own).squeeze(1), (gradient / total)[:count] - row
 
@@ -181,9 +194,12 @@ def _slope(
     if block.slope is not None:
         return block.slope, block.along
     assert block.partition is not None
-    chunk, kept = block.chunks[number], block.logits[number]
-    block.logits[number] = None
-    logits, inverse = kept or logits_of(x, weight[chunk.start : chunk.stop], temperature)
+    chunk = block.chunks[number]
+    if block.logits is None:
+        logits, inverse = logits_of(x, weight[chunk.start : chunk.stop], temperature)
+    else:
+        columns = chunk.within(block.start)
+        logits, inverse = block.logits[:, columns], None if block.inverse is None else block.inverse[columns]
     slope = (logits - block.partition).exp_()
     at, here = _own(block, chunk)
     slope.scatter_add_(1, at, here.to(slope.dtype).neg_())
