@@ -24,7 +24,7 @@ def faults():
     step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 step()
-print(told, min(faults() for _ in range(5)))  # the second step may still grow the heap: a small block can lie in the way
+print(told, min(faults() for _ in range(5)))  # the second may still grow the heap, around a small block
 """
 
 
