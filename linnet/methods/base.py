@@ -65,6 +65,8 @@ class Task:
             that only predicts.
         memberships: bool (C_l, F) for every level l of `targets` down to the fine one; empty where only the two
             levels are told.
+        coarse_attributes, fine_attributes: float32 (C, A) and (F, A), the description of every class; empty where
+            the data has none.
     """
 
     membership: Tensor
@@ -72,6 +74,8 @@ class Task:
     fine_level: int = 1
     coarse_of_instance: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     memberships: tuple[Tensor, ...] = ()
+    coarse_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    fine_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
 
     def descendants(self, level: int) -> Tensor:
         """Bool (C_l, F): fine class f lies under class c of a level, or is it.
