@@ -102,7 +102,7 @@ def _maps(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     import numpy as np
     import torch
 
-    from linnet.explain.attention import attention_maps
+    from linnet.losses.attention import attention_maps
 
     shape, parts = run.bundle.preprocessing, []
     mean, std = torch.tensor(shape.mean), torch.tensor(shape.std)

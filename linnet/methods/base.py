@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linnet.backbones import Backbone
+from linnet.losses.attention import attention_maps
 from linnet.losses.owned import OwnsUpdate, UpdateRule
 
 __all__ = [
@@ -195,6 +196,14 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predict(self, images: Tensor) -> Prediction:
         """Embed and classify images (B, 3, H, W)."""
+
+    def attention(self, images: Tensor) -> dict[str, Tensor]:
+        """Where it looks in images (B, 3, S, S): named maps (B, H, W), at least 0, float32, on the features' grid.
+
+        By default one map, "activation": where the last features are strong (see `losses.attention`). A method that
+        has maps of its own gives those instead.
+        """
+        return {"activation": attention_maps(self.backbone.features(images))}
 
     def stages(self) -> list[Stage]:
         """The training stages; by default one, of all parameters at the recipe's learning rate."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from linnet.explain.attention import attention_maps
+from linnet.losses.attention import attention_maps
 from tests.reference import attention as reference
 
 
