@@ -276,8 +276,8 @@ def main() -> None:
     logging.getLogger("linnet").setLevel(logging.ERROR)  # the cache tells its size
     given.width = given.width or (16 if given.quick else 64)
     given.steps = given.steps or (2 if given.quick else 4)
-    given.rounds = given.rounds or (2 if given.quick else 5)
-    given.images = given.images or (128 if given.quick else 512)
+    given.rounds = given.rounds or (1 if given.quick else 5)
+    given.images = given.images or (64 if given.quick else 512)
     if given.serve:
         os.environ["XDG_CACHE_HOME"] = str(given.folder / "cache")
         serve(PEERS[given.serve](given))

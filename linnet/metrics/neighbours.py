@@ -67,6 +67,8 @@ def nearest(
     index = torch.full((len(a), k), -1, dtype=torch.int64, device=a.device)
     for value in sorted(set(group[group >= 0].tolist())):
         mine, theirs = (group == value).nonzero()[:, 0], (other == value).nonzero()[:, 0]
+        if not len(theirs):
+            continue
         tiles = Tiles(a, mine, b, mine if gallery is None else theirs, roads(dtype, a.device))
         height = min(tile_rows(a.device) if chunk is None else chunk, max(1, 2**20 // k))
         for rows in slices(len(mine), height):

@@ -50,3 +50,28 @@ def similarity(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
 def _grid(row: NDArray[np.float64]) -> list[int]:
     length = float(np.sqrt(np.sum(row * row)))
     return [round(float(x) / length * 2**24) if length > 0 else 0 for x in row]
+
+
+def nearest(
+    query: NDArray[np.float64],
+    gallery: NDArray[np.float64] | None,
+    k: int,
+    *,
+    exclude_self: bool = False,
+    within: Sequence[int] | None = None,
+    gallery_within: Sequence[int] | None = None,
+) -> list[list[tuple[float, int]]]:
+    """For each query its k nearest as (similarity, row), the lower row first of equals; fewer where there are fewer."""
+    pool = query if gallery is None else gallery
+    pool_within = within if gallery is None else gallery_within
+    found = []
+    for q in range(len(query)):
+        rows = []
+        for g in range(len(pool)):
+            if exclude_self and g == q:
+                continue
+            if within is not None and pool_within is not None and (within[q] < 0 or within[q] != pool_within[g]):
+                continue
+            rows.append((-similarity(query[q], pool[g]), g))
+        found.append([(-negative / 2.0**48, g) for negative, g in sorted(rows)[:k]])
+    return found
