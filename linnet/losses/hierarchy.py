@@ -18,5 +18,8 @@ def coarse_log_probabilities(fine: Tensor, membership: Tensor) -> Tensor:
     Returns:
         (B, C).
     """
-    barred = fine.unsqueeze(1).masked_fill(~membership.unsqueeze(0), -torch.inf)
+    most = int(membership.sum(1).max()) if membership.numel() else 0
+    # Each class's children first, then others, which are barred: (C, most) in place of (C, F) for every image.
+    children = membership.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+    barred = fine[:, children].masked_fill(~membership.gather(1, children), -torch.inf)
     return torch.logsumexp(barred, dim=2)
