@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from linnet.errors import ManifestError, RecipeError, SupervisionError, nearest
+from linnet.hierarchy import first_few
 from linnet.manifest import Manifest
 from linnet.methods import METHODS, check_supervision, method_class
 from linnet.methods.base import Need, Task
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
+from linnet.training.descriptions import class_attributes, undescribed
 from linnet.training.part_labels import draw_part, levels_of
 
 __all__ = ["TrainingData", "available", "memberships", "prepare", "restrict"]
@@ -44,12 +46,15 @@ class TrainingData:
     def task(self, *, instances: bool = True) -> Task:
         """The task for a method; without `instances` one that only predicts."""
         coarse = self.manifest.targets[self.rows["train"], self.coarse] if instances else []
+        coarse_attributes, fine_attributes = class_attributes(self.manifest, self.coarse, self.fine)
         return Task(
             membership=torch.from_numpy(self.manifest.taxonomy.membership(self.coarse, self.fine)),
             coarse_level=self.coarse,
             fine_level=self.fine,
             coarse_of_instance=torch.as_tensor(np.asarray(coarse, dtype=np.int64)),
             memberships=memberships(self.manifest.taxonomy, self.fine),
+            coarse_attributes=coarse_attributes,
+            fine_attributes=fine_attributes,
         )
 
 
@@ -120,6 +125,8 @@ def _missing(data: TrainingData, needs: frozenset[Need]) -> str:
     targets = data.manifest.targets[train]
     if data.coarse == data.fine and needs & {Need.SOME_FINE, Need.ALL_FINE, Need.ANY_LEVEL}:
         return f". It would learn from {levels[data.fine]} labels alone: name two levels, coarse and fine"
+    if Need.ATTRIBUTES in needs:
+        return _lacking_attributes(data)
     if Need.ALL_FINE in needs:
         lacking, what = targets[:, data.fine] < 0, f"have no {levels[data.fine]} label"
         both = [name for name in METHODS if method_class(name).needs & {Need.SOME_FINE, Need.ANY_LEVEL}]
@@ -137,6 +144,18 @@ def _missing(data: TrainingData, needs: frozenset[Need]) -> str:
     first = ", ".join(_named(data.manifest, row) for row in train[lacking][:5].tolist())
     more = ", ..." if lacking.sum() > 5 else ""
     return f". {lacking.sum()} of {len(train)} training images {what} ({first}{more}): {advice}"
+
+
+def _lacking_attributes(data: TrainingData) -> str:
+    """What the attributes table lacks, for a message."""
+    manifest = data.manifest
+    if manifest.attributes is None:
+        return ". Give a table of attributes, a class name and then numbers in each row: attributes = 'FILE'"
+    missing = undescribed(manifest, data.coarse, data.fine)
+    return (
+        f". Its attributes table describes {len(manifest.attributes.names)} classes, and not these:\n"
+        f"{first_few(missing)}\nAdd a row for each, or leave their images out with the setting classes"
+    )
 
 
 def _named(manifest: Manifest, row: int) -> str:
@@ -168,7 +187,7 @@ def available(data: TrainingData) -> set[Need]:
         have |= {Need.SOME_FINE} if known.any() else set()
         have |= {Need.ALL_FINE} if known.all() else set()
         have |= {Need.ANY_LEVEL} if bool(_reaches_fine(data).all()) else set()
-    if data.manifest.attributes is not None:
+    if data.manifest.attributes is not None and not undescribed(data.manifest, data.coarse, data.fine):
         have.add(Need.ATTRIBUTES)
     return have
 

@@ -1,0 +1,86 @@
+"""The description vector of every class of a run's two levels, from the attributes table of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from linnet.attributes import Attributes
+from linnet.errors import nearest
+from linnet.manifest import Manifest
+
+__all__ = ["class_attributes", "undescribed"]
+
+Vectors = NDArray[np.float32]
+
+
+def class_attributes(manifest: Manifest, coarse: int, fine: int) -> tuple[Tensor, Tensor]:
+    """Description vectors of the coarse and the fine classes: float32 (C, A) and (F, A), in the taxonomy's order.
+
+    A class has its own row of the table or, without one, the mean of its children: for a coarse class of its fine
+    classes (paper 000, section 4.1), for a fine class of the next finer level, if there is one. A row whose name a
+    coarse and a fine class share describes the fine one. Where the two levels are one, both have the same vectors.
+
+    Returns:
+        Two empty tensors (0, 0) where there is no table, or where `undescribed` names a class.
+    """
+    found = _vectors(manifest, coarse, fine)
+    if found is None or any(np.isnan(vectors).any() for vectors in found):
+        return torch.empty(0, 0), torch.empty(0, 0)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+
+def undescribed(manifest: Manifest, coarse: int, fine: int) -> list[str]:
+    """The fine and coarse classes that have neither a row nor children with one, quoted, for a message.
+
+    The first one comes with the nearest name in the table. [] where there is no table at all.
+    """
+    found = _vectors(manifest, coarse, fine)
+    if found is None or manifest.attributes is None:
+        return []
+    missing = []
+    for level, vectors in {fine: found[1], coarse: found[0]}.items():
+        numbers = np.flatnonzero(np.isnan(vectors).any(1)).tolist()
+        missing += [manifest.taxonomy.classes[level][number] for number in numbers]
+    hint = nearest(missing[0], manifest.attributes.names) if missing else ""
+    return [repr(name) + (hint if number == 0 else "") for number, name in enumerate(missing)]
+
+
+def _vectors(manifest: Manifest, coarse: int, fine: int) -> tuple[Vectors, Vectors] | None:
+    """The vectors of both levels with NaN where a class has none; None without a table."""
+    table, taxonomy = manifest.attributes, manifest.taxonomy
+    if table is None:
+        return None
+    depth = len(taxonomy.levels) - 1
+    deeper = _rows(table, taxonomy.classes[depth])
+    for level in range(depth, fine, -1):
+        parents = np.asarray(taxonomy.parents[level], dtype=np.int64)
+        deeper = _or_mean(_rows(table, taxonomy.classes[level - 1]), deeper, parents)
+    if coarse == fine:
+        return deeper, deeper
+    shared = set(taxonomy.classes[fine])
+    named = ["" if name in shared else name for name in taxonomy.classes[coarse]]
+    return _or_mean(_rows(table, named), deeper, taxonomy.ancestor(fine, coarse)), deeper
+
+
+def _rows(table: Attributes, names: Sequence[str]) -> Vectors:
+    """The table's rows of these classes; NaN where it has none."""
+    at = {name: number for number, name in enumerate(table.names)}
+    found = np.full((len(names), len(table.columns)), np.nan, dtype=np.float32)
+    there = [number for number, name in enumerate(names) if name in at]
+    found[there] = table.values[[at[names[number]] for number in there]]
+    return found
+
+
+def _or_mean(rows: Vectors, children: Vectors, parent: NDArray[np.int64]) -> Vectors:
+    """Rows (n, A), and where one is NaN the mean of its children (m, A); a class without any stays NaN."""
+    counts = np.bincount(parent, minlength=len(rows))[:, None]
+    sums = np.zeros(rows.shape, dtype=np.float64)
+    np.add.at(sums, parent, children)
+    with np.errstate(invalid="ignore"):
+        means = sums / counts
+    return np.where(np.isnan(rows), means, rows).astype(np.float32)
