@@ -21,12 +21,12 @@ from linnet.randomness import uniforms
 __all__ = [
     "TRIES",
     "Moves",
+    "crop_boxes",
     "draw_moves",
     "flip",
     "normalise",
     "pad",
     "resized_crop",
-    "resized_crop_boxes",
     "windows",
 ]
 
@@ -150,7 +150,7 @@ def _resize_weights(start: Tensor, length: Tensor, inputs: int, outputs: int) ->
     return weights / weights.sum(2, keepdim=True)
 
 
-def resized_crop_boxes(
+def crop_boxes(
     augmentation: Augmentation,
     seed: int,
     epoch: int,
@@ -158,17 +158,20 @@ def resized_crop_boxes(
     height: ArrayLike,
     width: ArrayLike,
 ) -> NDArray[np.int64]:
-    """Boxes (top, left, height, width) int64 (B, 4) of random resized crops, in pixels of the image.
+    """Boxes (top, left, height, width) int64 (B, 4) of random resized crops or windows, in pixels of the image.
 
-    The rule of torchvision's RandomResizedCrop.get_params (after Szegedy et al. 2015): ten tries of an
-    area share uniform in `scale` and an aspect ratio log-uniform in `ratio`; the first that fits; else
-    the largest centre crop whose ratio is allowed. `positions`, `height` and `width` are (B,) or
-    broadcast to it.
+    A resized crop by the rule of torchvision's RandomResizedCrop.get_params (after Szegedy et al. 2015): ten tries of
+    an area share uniform in `scale` and an aspect ratio log-uniform in `ratio`; the first that fits; else the largest
+    centre crop whose ratio is allowed. A window has its side given, and lies anywhere. `positions`, `height` and
+    `width` are (B,) or broadcast to it.
     """
     rows = np.atleast_1d(np.asarray(positions, dtype=np.int64))
     tall = np.broadcast_to(np.asarray(height, dtype=np.float64), rows.shape)
     wide = np.broadcast_to(np.asarray(width, dtype=np.float64), rows.shape)
     draws = uniforms(seed, "augment", epoch, rows, _FIRST_TRY + 2 * TRIES).astype(np.float64)
+    if augmentation.kind == "window":
+        side = np.maximum(1, np.rint(augmentation.share * np.minimum(tall, wide)))
+        return _placed(draws, tall, wide, side, side, np.ones(len(rows), dtype=np.bool_))
     areas, ratios = draws[:, _FIRST_TRY::2], draws[:, _FIRST_TRY + 1 :: 2]
     low, high = np.log(augmentation.ratio)
     share = augmentation.scale[0] + areas * (augmentation.scale[1] - augmentation.scale[0])
@@ -179,8 +182,20 @@ def resized_crop_boxes(
     central_lines, central_columns = _largest_allowed(tall, wide, augmentation.ratio)
     box_height = np.where(some, np.take_along_axis(lines, first, 1)[:, 0], central_lines)
     box_width = np.where(some, np.take_along_axis(columns, first, 1)[:, 0], central_columns)
-    top = np.where(some, np.floor(draws[:, _TOP] * (tall - box_height + 1)), (tall - box_height) // 2)
-    left = np.where(some, np.floor(draws[:, _LEFT] * (wide - box_width + 1)), (wide - box_width) // 2)
+    return _placed(draws, tall, wide, box_height, box_width, some)
+
+
+def _placed(
+    draws: NDArray[np.float64],
+    tall: NDArray[np.float64],
+    wide: NDArray[np.float64],
+    box_height: NDArray[np.float64],
+    box_width: NDArray[np.float64],
+    anywhere: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Boxes at drawn places, or in the centre where not `anywhere`."""
+    top = np.where(anywhere, np.floor(draws[:, _TOP] * (tall - box_height + 1)), (tall - box_height) // 2)
+    left = np.where(anywhere, np.floor(draws[:, _LEFT] * (wide - box_width + 1)), (wide - box_width) // 2)
     return np.stack([top, left, box_height, box_width], axis=1).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The two views of an image file: the evaluation view, and the random resized crop of training."""
+"""The two views of an image file: the evaluation view, and the random resized crop or window of training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
-from linnet.images.augment import resized_crop_boxes
+from linnet.images.augment import crop_boxes
 from linnet.images.decode import BrokenImageError, decode, open_image, upright_size
 from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.images.resize import Box, Pixels, centre_crop, resize
 
-__all__ = ["evaluation_pixels", "resized_crop_pixels"]
+__all__ = ["crop_pixels", "evaluation_pixels"]
 
 
 def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> Pixels:
@@ -27,7 +27,7 @@ def evaluation_pixels(path: Path | str, preprocessing: Preprocessing) -> Pixels:
     return centre_crop(decode(image, reduce=min(image.size) / preprocessing.short_side), preprocessing)
 
 
-def resized_crop_pixels(
+def crop_pixels(
     paths: Sequence[Path | str],
     preprocessing: Preprocessing,
     augmentation: Augmentation,
@@ -35,7 +35,7 @@ def resized_crop_pixels(
     epoch: int,
     positions: NDArray[np.int64],
 ) -> list[Pixels | BrokenImageError]:
-    """The random resized crops of files for (seed, epoch, position), not yet flipped; all are open at once.
+    """The random resized crops or windows of files for (seed, epoch, position), not yet flipped; all are open at once.
 
     Args:
         paths, positions: of the same images, (n,).
@@ -46,7 +46,7 @@ def resized_crop_pixels(
     opened = [_opened(path) for path in paths]
     sizes = [(1, 1) if isinstance(image, BrokenImageError) else upright_size(image) for image in opened]
     width, height = np.asarray(sizes, dtype=np.int64).reshape(-1, 2).T
-    boxes = resized_crop_boxes(augmentation, seed, epoch, positions, height, width)
+    boxes = crop_boxes(augmentation, seed, epoch, positions, height, width)
     return [
         image if isinstance(image, BrokenImageError) else _cut(image, size, tuple(box), preprocessing)
         for image, size, box in zip(opened, sizes, boxes.tolist(), strict=True)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from linnet.images.augment import draw_moves, resized_crop_boxes
+from linnet.images.augment import crop_boxes, draw_moves
 from linnet.images.broken import Broken, raise_broken
 from linnet.images.cache import KeptImages
-from linnet.images.cut import evaluation_pixels, resized_crop_pixels
+from linnet.images.cut import crop_pixels, evaluation_pixels
 from linnet.images.decode import BrokenImageError, quiet
 from linnet.images.preprocessing import Augmentation, Preprocessing
 from linnet.images.resize import Pixels, centre_crop, put, resize
@@ -120,16 +120,16 @@ class Decoder(Dataset[Answer]):
         if self.kept is not None:
             return self._kept_views(self.kept, epoch, positions)
         paths = [self.root / name for name in self.names.take(pa.array(positions)).to_pylist()]
-        if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
+        if epoch == EVALUATION or not self.augmentation.of_whole:
             return [self._evaluation_view(path) for path in paths]
-        return resized_crop_pixels(paths, self.preprocessing, self.augmentation, self.seed, epoch, positions)
+        return crop_pixels(paths, self.preprocessing, self.augmentation, self.seed, epoch, positions)
 
     def _kept_views(self, kept: KeptImages, epoch: int, positions: NDArray[np.int64]) -> list[Pixels]:
         images = [kept[position] for position in positions.tolist()]
-        if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
+        if epoch == EVALUATION or not self.augmentation.of_whole:
             return [centre_crop(image, self.preprocessing) for image in images]
         sizes = kept.heights[positions], kept.widths[positions]
-        boxes = resized_crop_boxes(self.augmentation, self.seed, epoch, positions, *sizes)
+        boxes = crop_boxes(self.augmentation, self.seed, epoch, positions, *sizes)
         side, filter_ = self.preprocessing.size, self.preprocessing.interpolation
         return [resize(image, side, side, filter_, box) for image, box in zip(images, boxes.tolist(), strict=True)]
 

@@ -26,7 +26,7 @@ def working_side(preprocessing: Preprocessing, augmentation: Augmentation) -> in
     That of the evaluation view, which then is the same as from the file, to the bit. Where that leaves random resized
     crops no room (`resize` is none), 8/7 of the input: 256 for 224.
     """
-    if preprocessing.resize is None and augmentation.kind == "resized-crop":
+    if preprocessing.resize is None and augmentation.of_whole:
         return -(-preprocessing.size * 8 // 7)
     return preprocessing.short_side
 

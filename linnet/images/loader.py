@@ -25,11 +25,11 @@ from torch import Tensor
 from linnet.errors import RecipeError, nearest
 from linnet.images.augment import (
     Moves,
+    crop_boxes,
     draw_moves,
     flip,
     normalise,
     resized_crop,
-    resized_crop_boxes,
     windows,
 )
 from linnet.images.files import EVALUATION, Decoder, FileRoad
@@ -214,9 +214,9 @@ class ImageSource:
 
     def _cut_stored(self, images: Tensor, order: NDArray[np.int64], index: Tensor, epoch: int, moves: Moves) -> Tensor:
         """Views (B, 3, size, size) from the memory road's store: float32 for resized crops, else uint8."""
-        if epoch == EVALUATION or self.augmentation.kind != "resized-crop":
+        if epoch == EVALUATION or not self.augmentation.of_whole:
             return windows(images, index, moves.top, moves.left, self._size)
-        boxes = resized_crop_boxes(self.augmentation, self.seed, epoch, order, *self._size)
+        boxes = crop_boxes(self.augmentation, self.seed, epoch, order, *self._size)
         return resized_crop(images[index], boxes, self.preprocessing.size)
 
     def _batches_at_once(self, batch_size: int) -> int:

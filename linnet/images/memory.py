@@ -66,7 +66,7 @@ def fits_in_memory(
         if len(seen) > 1 or max(max(seen)) > SMALL:
             return False
     whole = seen == {(preprocessing.size, preprocessing.size)}
-    return len(seen) == 1 and (whole or augmentation.kind != "resized-crop")
+    return len(seen) == 1 and (whole or not augmentation.of_whole)
 
 
 def load_pixels(

@@ -10,7 +10,7 @@ from linnet.errors import RecipeError, nearest
 
 __all__ = ["Augmentation", "AugmentationKind", "Interpolation", "Preprocessing"]
 
-AugmentationKind = Literal["none", "crop", "resized-crop"]
+AugmentationKind = Literal["none", "crop", "resized-crop", "window"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -78,11 +78,13 @@ class Augmentation:
     Attributes:
         kind: "none"; "crop", a random `size` window of the image with a black border of `padding`
             pixels added; "resized-crop", a random part of the image, by area and aspect ratio, resized
-            to `size` (torchvision's RandomResizedCrop).
+            to `size` (torchvision's RandomResizedCrop); "window", a random square whose side is `share` of the
+            image's shorter side, resized to `size`: the image scaled to a shorter side and a window of it.
         padding: width of the black border of "crop", pixels.
-        flip: mirror left to right with probability 1/2 ("crop" and "resized-crop").
+        flip: mirror left to right with probability 1/2 (all but "none").
         scale: least and greatest share of the image's area ("resized-crop").
         ratio: least and greatest width / height ("resized-crop").
+        share: side of the square, as a share of the image's shorter side ("window").
 
     Raises:
         RecipeError: a value is out of range; names the setting.
@@ -93,6 +95,7 @@ class Augmentation:
     flip: bool = True
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges, and make tuples of what JSON gives as lists."""
@@ -105,6 +108,13 @@ class Augmentation:
             raise RecipeError(f"scale = {self.scale}: give two shares of the area, 0 < least <= greatest <= 1")
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise RecipeError(f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest")
+        if not 0 < self.share <= 1:
+            raise RecipeError(f"share = {self.share}: give a share of the shorter side, above 0 and at most 1")
+
+    @property
+    def of_whole(self) -> bool:
+        """Whether it cuts a box of the whole image; the other kinds start from the evaluation view."""
+        return self.kind in ("resized-crop", "window")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON types."""

@@ -80,7 +80,7 @@ def resolve(
 def _changes(old: Recipe, new: Recipe) -> list[str]:
     """The settings, as key=value, that decide the outcome and are not the recipe's own."""
     free = {*FREE, *PROVENANCE, "options", *(() if old.data else ("data", *READING))}
-    if new.road == "cache" and new.augment == "resized-crop":
+    if new.road == "cache" and new.augment in ("resized-crop", "window"):
         free.remove("road")  # its crops are softer
     told = [
         f"{key}={_told(value)}"

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet import files
-from linnet.images import Augmentation, ImageSource, Preprocessing, check_images
+from linnet.images import Augmentation, Batch, ImageSource, Preprocessing, check_images
 from linnet.images.kept import find_cache, working_side
 from linnet.recipes import Recipe
 from linnet.training.data import TrainingData
 from linnet.training.device import Place, decoding_workers
 
-__all__ = ["check_sources", "open_source"]
+__all__ = ["Source", "check_sources", "open_source"]
+
+
+class Source(Protocol):
+    """What training and evaluation ask of a source: an `ImageSource`, or feature maps in place of images."""
+
+    def __len__(self) -> int:
+        """N, the number of rows."""
+
+    def epoch(self, epoch: int, order: NDArray[np.int64], batch_size: int, *, start_step: int = 0) -> Iterator[Batch]:
+        """See `ImageSource.epoch`."""
+
+    def sequential(self, batch_size: int, positions: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """See `ImageSource.sequential`."""
+
+    def close(self) -> None:
+        """Let go of what the source holds."""
 
 
 def open_source(
@@ -56,4 +75,5 @@ def check_sources(data: TrainingData, preprocessing: Preprocessing, recipe: Reci
 
 
 def _augmentation(recipe: Recipe) -> Augmentation:
-    return Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip)
+    share = recipe.image_size / (recipe.resize or recipe.image_size)
+    return Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip, share=share)

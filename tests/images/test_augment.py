@@ -11,7 +11,7 @@ from PIL import Image
 
 from linnet.errors import RecipeError
 from linnet.images import Augmentation, ImageSource, Preprocessing
-from linnet.images.augment import resized_crop, resized_crop_boxes
+from linnet.images.augment import crop_boxes, resized_crop
 from tests.images.conftest import MakeManifest
 from tests.reference.crop import augmented
 
@@ -56,26 +56,26 @@ def test_flips_and_offsets_are_uniform(arrays: MakeManifest) -> None:
     low=st.floats(0.01, 1.0),
     narrow=st.floats(0.2, 1.0),
 )
-def test_resized_crop_boxes_lie_inside_and_keep_scale_and_ratio(
+def test_crop_boxes_lie_inside_and_keep_scale_and_ratio(
     seed: int, height: int, width: int, low: float, narrow: float
 ) -> None:
     augmentation = Augmentation("resized-crop", scale=(low, 1.0), ratio=(narrow, 1 / narrow))
-    boxes = resized_crop_boxes(augmentation, seed, 0, np.arange(64), height, width)
+    boxes = crop_boxes(augmentation, seed, 0, np.arange(64), height, width)
     top, left, tall, wide = boxes.T
     assert (top >= 0).all() and (left >= 0).all() and (tall >= 1).all() and (wide >= 1).all()
     assert (top + tall <= height).all() and (left + wide <= width).all()
-    alone = resized_crop_boxes(augmentation, seed, 0, 7, height, width)
+    alone = crop_boxes(augmentation, seed, 0, 7, height, width)
     np.testing.assert_array_equal(alone[0], boxes[7])
     if min(height, width) > 100:  # where rounding to pixels is small
         rounding = 1 + 2 / np.minimum(tall, wide)
         assert ((wide / tall <= rounding / narrow) & (wide / tall >= narrow / rounding)).all()
 
 
-def test_resized_crop_boxes_follow_torchvisions_distribution() -> None:
+def test_crop_boxes_follow_torchvisions_distribution() -> None:
     from torchvision.transforms import RandomResizedCrop
 
     augmentation = Augmentation("resized-crop", scale=(0.2, 0.9))
-    ours = resized_crop_boxes(augmentation, 0, 0, np.arange(4000), 120, 200)
+    ours = crop_boxes(augmentation, 0, 0, np.arange(4000), 120, 200)
     image = torch.zeros(3, 120, 200)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -84,8 +84,18 @@ def test_resized_crop_boxes_follow_torchvisions_distribution() -> None:
         np.testing.assert_allclose(np.quantile(ours, quantile, axis=0), np.quantile(theirs, quantile, axis=0), atol=5)
 
 
+@given(seed=st.integers(0, 99), height=st.integers(1, 400), width=st.integers(1, 400), share=st.floats(0.01, 1.0))
+def test_a_window_is_a_square_of_its_share_anywhere(seed: int, height: int, width: int, share: float) -> None:
+    boxes = crop_boxes(Augmentation("window", share=share), seed, 0, np.arange(64), height, width)
+    side = max(1, round(share * min(height, width)))
+    assert (boxes[:, 2:] == side).all()
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] <= [height - side, width - side]).all()
+    if height - side < 3:  # each of four rows or less is missed by 64 draws once in 10^8 times
+        assert set(boxes[:, 0]) == set(range(height - side + 1))
+
+
 def test_a_box_that_never_fits_becomes_the_largest_allowed() -> None:
-    box = resized_crop_boxes(Augmentation("resized-crop", scale=(1.0, 1.0)), 0, 0, 0, 300, 30)[0]
+    box = crop_boxes(Augmentation("resized-crop", scale=(1.0, 1.0)), 0, 0, 0, 300, 30)[0]
     np.testing.assert_array_equal(box, [130, 0, 40, 30])
 
 
@@ -94,7 +104,7 @@ def test_a_box_that_never_fits_becomes_the_largest_allowed() -> None:
 def test_batched_resized_crop_equals_pillow(seed: int, side: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    boxes = resized_crop_boxes(Augmentation("resized-crop"), seed, 0, np.arange(3), side, side)
+    boxes = crop_boxes(Augmentation("resized-crop"), seed, 0, np.arange(3), side, side)
     ours = resized_crop(torch.from_numpy(pixels).permute(0, 3, 1, 2), boxes, size)
     for image, (top, left, tall, wide), cut in zip(pixels, boxes.tolist(), ours, strict=True):
         part = Image.fromarray(image).crop((left, top, left + wide, top + tall))

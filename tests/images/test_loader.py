@@ -98,10 +98,11 @@ def test_both_roads_give_the_same_views(files: MakeManifest, height: int, width:
         assert torch.equal(memory.images, files_.images)
 
 
-def test_resized_crops_agree_between_roads_up_to_rounding(files: MakeManifest) -> None:
+@pytest.mark.parametrize("augmentation", [RESIZED, Augmentation("window", share=0.8)])
+def test_boxes_agree_between_roads_up_to_rounding(files: MakeManifest, augmentation: Augmentation) -> None:
     manifest = files(6, 20, 20)
     memory, decoded = (
-        all_of(ImageSource(manifest, np.arange(6), Preprocessing(20), RESIZED, road=road), 0, np.arange(6), 4)
+        all_of(ImageSource(manifest, np.arange(6), Preprocessing(20), augmentation, road=road), 0, np.arange(6), 4)
         for road in ("memory", "files")
     )
     assert (memory - decoded).abs().max() < 1.6 / 255 / 0.22
