@@ -205,6 +205,10 @@ class Method(nn.Module, ABC):
         """
         return {"activation": attention_maps(self.backbone.features(images))}
 
+    def members(self) -> list[Method]:
+        """The members of an ensemble, each a method of its own that shares its weights; none of any other method."""
+        return []
+
     def stages(self) -> list[Stage]:
         """The training stages; by default one, of all parameters at the recipe's learning rate."""
         return [Stage("train", [ParameterGroup(list(self.parameters()))])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,3 +69,22 @@ class MinPool(Method):
         maps = self.fine_head(features)
         shape = (self.options.cells, *features.shape[2:])
         return maps.unflatten(2, shape), self.minimum(maps).unflatten(2, shape)
+
+    def attention(self, images: Tensor) -> dict[str, Tensor]:
+        """The maps "coarse class" and "fine class" of the classes that score highest, each from its least value to 1.
+
+        The mean of a class's cells at each place. A map that is the same everywhere is 0.
+        """
+        fine, coarse = (maps.detach().float().mean(2) for maps in self.class_maps(images))
+        return {"coarse class": _spread(_highest(coarse)), "fine class": _spread(_highest(fine))}
+
+
+def _highest(maps: Tensor) -> Tensor:
+    """Of maps (B, classes, H, W) the one with the largest mean for each image, (B, H, W)."""
+    return maps[torch.arange(len(maps), device=maps.device), maps.mean((2, 3)).argmax(1)]
+
+
+def _spread(maps: Tensor) -> Tensor:
+    """Each map (B, H, W) less its minimum and over its range."""
+    least, most = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - least) / torch.where(most > least, most - least, 1.0)

@@ -59,6 +59,23 @@ def test_maps_stand_for_the_prediction() -> None:
     torch.testing.assert_close(said.coarse_logits, scores(coarse.flatten(2)))
 
 
+@pytest.mark.parametrize("cells", [1, 3])
+def test_attention_is_the_map_of_the_class_that_is_named(cells: int) -> None:
+    """For each image by itself, cell by cell, and from 0 to 1 whatever the maps' values."""
+    method, batch = build("min-pool", options={"cells": cells}).eval(), make_batch(5)
+    with torch.no_grad():
+        seen = method.attention(batch.images)
+        said, (fine, coarse) = method.predict(batch.images), method.class_maps(batch.images)
+    for name, maps, logits in (("coarse class", coarse, said.coarse_logits), ("fine class", fine, said.fine_logits)):
+        for image in range(5):
+            chosen = maps[image, int(logits[image].argmax())]
+            mean = sum(chosen[cell] for cell in range(cells)) / cells
+            torch.testing.assert_close(seen[name][image], (mean - mean.min()) / (mean.max() - mean.min()))
+    with torch.no_grad():
+        method.fine_head.weight.zero_()
+        assert all(not bool(each.any()) for each in method.attention(batch.images).values()), "the same everywhere"
+
+
 def test_labels_that_do_not_allow_it_name_the_methods_that_they_do() -> None:
     """A coarse label for all and a fine one for some."""
     some = {Need.COARSE, Need.SOME_FINE, Need.ANY_LEVEL}
