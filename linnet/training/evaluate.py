@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.errors import NonFiniteError
-from linnet.images import ImageSource
 from linnet.images.views import ten_views
 from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
@@ -22,6 +21,8 @@ from linnet.metrics.signals import effective_rank
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
 from linnet.training.hierarchy_figures import hierarchy_figures, hierarchy_floors
+from linnet.training.protocols import protocol_figures, protocol_floors
+from linnet.training.source import Source
 from linnet.training.views import predict_views
 
 __all__ = ["Outputs", "floors", "measure", "predict", "roles"]
@@ -37,7 +38,7 @@ class Outputs:
 
 
 @torch.inference_mode()
-def predict(method: Method, source: ImageSource, place: Place, batch_size: int, views_of: int | None = None) -> Outputs:
+def predict(method: Method, source: Source, place: Place, batch_size: int, views_of: int | None = None) -> Outputs:
     """Run a method over a source without augmentation; every process gets all rows, in order.
 
     With `views_of`, the side of the input in pixels, the answers are averages over ten views of the source's images,
@@ -86,7 +87,8 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
 
     Of a method that names fine classes also what `metrics.hierarchy` says: `mistake_severity` and
     `hierarchical_distance@k` in levels (lower is better), `coarse_top1_implied` by the fine class named,
-    `level_consistency` where it names coarse classes too, and `fine_top1_nonsingleton`.
+    `level_consistency` where it names coarse classes too, and `fine_top1_nonsingleton`. Where it names coarse classes
+    too, also what `training.protocols` says: `fine_top1_restricted` and so on.
     """
     targets = torch.from_numpy(data.manifest.targets[rows])
     logits = {"coarse": said.coarse_logits, "fine": said.fine_logits}
@@ -105,14 +107,24 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
         figures |= hierarchy_figures(
             data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
         )
+        if said.coarse_logits is not None:
+            figures |= protocol_figures(
+                data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
+            )
     coarse = targets[:, data.coarse]
     if bool((torch.bincount(coarse[coarse >= 0], minlength=1) > 1).any()):
         figures["effective_rank"] = effective_rank(said.embedding, coarse)
     return figures
 
 
-def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> dict[str, float]:
-    """What chance scores for the metrics of `measure`, in their units, by the same names."""
+def floors(
+    data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int], said: Outputs | None = None
+) -> dict[str, float]:
+    """What chance scores for the metrics of `measure`, in their units, by the same names.
+
+    `said` is what was measured: the floor of a fine class named under a coarse one depends on how often the latter is
+    right. Without it a coarse class is guessed, too.
+    """
     targets = data.manifest.targets[rows]
     found: dict[str, float] = {}
     for role, level in roles(data).items():
@@ -128,4 +140,6 @@ def floors(data: TrainingData, rows: NDArray[np.int64], ks: Sequence[int]) -> di
             found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
     if data.coarse != data.fine:
         found |= hierarchy_floors(data.manifest.taxonomy, data.coarse, data.fine, targets)
+        named = said.coarse_logits if said is not None and said.fine_logits is not None else None
+        found |= protocol_floors(data.manifest.taxonomy, data.coarse, data.fine, torch.from_numpy(targets), named)
     return found

@@ -11,6 +11,7 @@ import torch
 
 from linnet.errors import RecipeError
 from linnet.metrics.units import unit
+from linnet.taxonomy import Taxonomy
 from linnet.training.api import selection_metric
 from linnet.training.data import TrainingData, prepare
 from linnet.training.evaluate import Outputs, floors, measure
@@ -88,3 +89,68 @@ def test_an_epoch_is_not_chosen_by_what_should_be_low() -> None:
             selection_metric(tiny_recipe(method="fine", select_by=chosen), tiny(method="fine"))
     chosen = "fine_top1_nonsingleton"
     assert selection_metric(tiny_recipe(method="fine", select_by=chosen), tiny(method="fine")) == chosen
+
+
+OWN = {
+    *("fine_top1_open", "fine_top5_open", "fine_top1_restricted", "fine_top5_restricted", "fine_top1_oracle_coarse"),
+    *("fine_top1_uniform_child", "fine_top1_largest_child"),
+    *("fine_top1_restricted_nonsingleton", "fine_top1_oracle_coarse_nonsingleton"),
+}
+
+
+def families(right: float) -> tuple[TrainingData, np.ndarray, Outputs]:
+    """Creatures with three birds left of four and one fox; coarse logits right for a share, fine ones random."""
+    manifest = tiny_manifest()
+    names = manifest.taxonomy.classes[1]
+    gone = [names.index(name) for name in ("barred_fox", "crossed_fox", "dotted_fox", "ringed_bird")]
+    keep = ~np.isin(manifest.targets[:, 1], gone)
+    taxonomy = Taxonomy(
+        manifest.taxonomy.levels,
+        (manifest.taxonomy.classes[0], tuple(name for number, name in enumerate(names) if number not in gone)),
+        ((), tuple(p for number, p in enumerate(manifest.taxonomy.parents[1]) if number not in gone)),
+    )
+    part = manifest.select(np.flatnonzero(keep))
+    fine = np.searchsorted(np.setdiff1d(np.arange(24), gone), part.targets[:, 1])
+    targets = np.stack([part.targets[:, 0], fine], axis=1)
+    data = prepare(tiny_recipe(), replace(part, taxonomy=taxonomy, targets=targets))
+    rows, draw = data.rows["test"], torch.Generator().manual_seed(0)
+    coarse = torch.from_numpy(targets[rows, 0]).clone()
+    wrong = torch.arange(len(rows)) >= right * len(rows)
+    coarse[wrong] = (coarse[wrong] + 1) % 6
+    logits = torch.nn.functional.one_hot(coarse, 6).float()
+    return data, rows, Outputs(logits, logits, torch.randn(len(rows), 20, generator=draw))
+
+
+def test_restricted_figures_stand_beside_what_the_coarse_class_alone_gives() -> None:
+    """The coarse class is always right; 19 of 20 classes have siblings, three of them two and 16 three."""
+    data, rows, answers = families(right=1.0)
+    figures, chance = measure(data, rows, answers, (1,)), floors(data, rows, (1,), answers)
+    assert figures.keys() >= OWN and chance.keys() >= OWN
+    assert figures["fine_top1_restricted"] == figures["fine_top1_oracle_coarse"]
+    assert figures["fine_top5_restricted"] == chance["fine_top5_restricted"] == 100  # no family has more than four
+    uniform = 100 * (16 / 4 + 3 / 3 + 1) / 20
+    assert chance["fine_top1_restricted"] == figures["fine_top1_uniform_child"] == pytest.approx(uniform)
+    assert chance["fine_top1_oracle_coarse"] == pytest.approx(uniform)
+    assert chance["fine_top1_nonsingleton"] == pytest.approx(100 * (16 / 4 + 3 / 3) / 19)
+    assert chance["fine_top1_open"] == chance["fine_top1"] == 5
+    assert figures["fine_top1_open"] == figures["fine_top1"]
+
+
+def test_floors_follow_how_often_the_coarse_class_is_right() -> None:
+    data, rows, answers = families(right=0.5)
+    figures, chance = measure(data, rows, answers, (1,)), floors(data, rows, (1,), answers)
+    assert figures["coarse_top1"] == 50
+    assert chance["fine_top5_restricted"] == figures["fine_top5_restricted"] == 50
+    assert figures["fine_top1_restricted"] < figures["fine_top1_oracle_coarse"]
+    guessed = floors(data, rows, (1,))  # nothing said: a coarse class of six is guessed
+    assert guessed["fine_top5_restricted"] == pytest.approx(100 / 6)
+    assert guessed["fine_top1_nonsingleton"] == 5  # of a method that names fine classes alone
+
+
+def test_a_method_without_coarse_logits_has_no_restricted_figures() -> None:
+    data, rows, answers = families(right=1.0)
+    assert not measure(data, rows, replace(answers, coarse_logits=None), (1,)).keys() & OWN
+    blank = replace(data.manifest, targets=np.where([[True, False]], data.manifest.targets, -1))
+    unlabelled = prepare(tiny_recipe(), blank)
+    assert not measure(unlabelled, rows, answers, (1,)).keys() & OWN
+    assert not floors(unlabelled, rows, (1,), answers).keys() & OWN
