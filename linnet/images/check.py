@@ -25,7 +25,7 @@ from linnet.images.memory import in_threads
 from linnet.images.resize import Pixels
 from linnet.manifest import Manifest
 
-__all__ = ["CACHE_NAME", "check_images", "cores", "image_paths"]
+__all__ = ["CACHE_NAME", "check_images", "cores", "file_stamp", "image_paths"]
 
 CACHE_NAME = "checked-images.parquet"
 """The cache's file name: paths, sizes and times of change of images that were found whole."""
@@ -63,7 +63,7 @@ def check_images(
     chosen = np.arange(len(manifest)) if rows is None else np.asarray(rows, dtype=np.int64)
     paths = image_paths(manifest, chosen)
     with ThreadPoolExecutor(8) as pool:
-        stamps = list(pool.map(_stamp, paths))
+        stamps = list(pool.map(file_stamp, paths))
     known = _read_cache(cache)
     unseen = np.asarray([stamp is None or known.get(path) != stamp for path, stamp in zip(paths, stamps, strict=True)])
     broken: list[Broken] = []
@@ -120,7 +120,8 @@ def _announce(keep: ImageCache, paths: list[str], wanted: NDArray[np.bool_]) -> 
     )
 
 
-def _stamp(path: str) -> Stamp | None:
+def file_stamp(path: str) -> Stamp | None:
+    """Size and time of change of a file; None where there is none."""
     try:
         status = Path(path).stat()
     except OSError:

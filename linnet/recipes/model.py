@@ -118,6 +118,10 @@ class Recipe(BaseModel):
     )
     pretrained: bool = Field(default=False, description="start from timm's published weights (needs a network once)")
     method: str = Field(default="coins", description="the system that learns; `linnet recipes` shows them at work")
+    frozen: bool = Field(
+        default=False,
+        description="leave the net as it starts and learn from its feature maps, computed once; no crops, but flip",
+    )
     options: dict[str, Any] = Field(default={}, description="the method's own settings, such as lambda")
 
     # Optimisation
@@ -230,6 +234,8 @@ class Recipe(BaseModel):
                 f"take {(3 * self.image_size**2) ** 2 * 4 / 1e9:.1f} GB; use 'gcn' or 'none'"
             )
         if self.resize is not None and self.resize < self.image_size:
+        if self.frozen:
+            self._agree_frozen()
             raise ValueError(
                 f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"
             )
@@ -258,3 +264,15 @@ class Recipe(BaseModel):
         if self.pretrained and self.weights is not None:
             raise ValueError("pretrained = true and weights both say where to start: give one of them")
         return self
+
+    def _agree_frozen(self) -> None:
+        """Refuse what would change the maps of a frozen net from step to step, or its weights."""
+        if self.augment != "none":
+            raise ValueError(
+                f"augment = {self.augment!r} cuts another view each epoch, and a frozen net's maps are computed once: "
+                "with frozen = true give augment = 'none'; flip = true mirrors images all the same"
+            )
+        if self.whitening == "zca":
+            raise ValueError("whitening = 'zca' is fitted to the training images, before a net that learns: not frozen")
+        if self.dropout is not None:
+            raise ValueError(f"dropout = {self.dropout:g} is for a net that learns: leave it out with frozen = true")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from linnet import files
@@ -16,7 +18,7 @@ from linnet.backbones.whitening import Whitened, whitened
 from linnet.datasets import KNOWN, load_data
 from linnet.datasets.fetch import find_file
 from linnet.errors import RecipeError, RunError, nearest
-from linnet.images import ImageSource, Preprocessing
+from linnet.images import Preprocessing
 from linnet.losses.owned import Sharded
 from linnet.manifest import Manifest
 from linnet.methods import method_class
@@ -31,9 +33,10 @@ from linnet.training.data import TrainingData, available, prepare
 from linnet.training.device import Place, find_place, share_buffers
 from linnet.training.environment import environment
 from linnet.training.evaluate import floors, measure, predict, roles
+from linnet.training.frozen import Frozen, frozen_backbone
 from linnet.training.loop import Loop
 from linnet.training.run import Run
-from linnet.training.source import check_sources, open_source
+from linnet.training.source import Source, check_sources, open_source
 
 __all__ = ["selection_metric", "train"]
 
@@ -76,28 +79,30 @@ def train(
     begun = _has_begun(out, recipe, data, resume, place)
     preprocessing = _preprocessing(recipe)
     check_sources(data, preprocessing, recipe, progress=progress is not False)
-    sources = _sources(recipe, data, preprocessing, place)
     method = _build(recipe, data, place)
-    if not begun:
-        _claim(out, recipe, data, place)
-    loop = Loop(
-        method=method,
-        source=sources["train"],
-        recipe=recipe,
-        place=place,
-        folder=out,
-        evaluate=lambda: _figures(method, data, sources, recipe, place),
-        selects=selects,
-        where=lambda position: data.manifest.where(int(data.rows["train"][position])),
-        bar=progress,
-        groups=data.fine_known("train") if method.keeps_ratio else None,
-    )
-    try:
-        _fit_whitening(method, sources["train"], out, place)
-        done = loop.run()
-    finally:
-        for source in sources.values():
-            source.close()
+    with frozen_backbone(method) if recipe.frozen else nullcontext() as net:
+        frozen = Frozen(net, preprocessing, recipe, place, progress) if net else None
+        sources = _sources(recipe, data, preprocessing, place, frozen)
+        if not begun:
+            _claim(out, recipe, data, place)
+        loop = Loop(
+            method=method,
+            source=sources["train"],
+            recipe=recipe,
+            place=place,
+            folder=out,
+            evaluate=lambda: _figures(method, data, sources, recipe, place),
+            selects=selects,
+            where=lambda position: data.manifest.where(int(data.rows["train"][position])),
+            bar=progress,
+            groups=data.fine_known("train") if method.keeps_ratio else None,
+        )
+        try:
+            _fit_whitening(method, sources["train"], out, place)
+            done = loop.run()
+        finally:
+            for source in sources.values():
+                source.close()
     if place.main:
         card = {
             "method": recipe.method,
@@ -190,13 +195,19 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
     )
 
 
-def _sources(recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place) -> dict[str, ImageSource]:
-    """The training images with augmentation, and those that select without."""
+def _sources(
+    recipe: Recipe, data: TrainingData, preprocessing: Preprocessing, place: Place, frozen: Frozen | None
+) -> dict[str, Source]:
+    """The training images with augmentation, and those that select without; of a frozen net their feature maps."""
     wanted = {"train", _selecting_split(recipe)}
+    rows = {name: rows for name, rows in data.rows.items() if name in wanted and len(rows)}
+    if frozen is not None:
+        opened = frozen.open(data, np.concatenate(list(rows.values())))  # one bar for all
+        starts = np.cumsum([0, *(len(each) for each in rows.values())])
+        return {name: opened.part(start, start + len(rows[name])) for name, start in zip(rows, starts, strict=False)}
     return {
-        name: open_source(data, rows, preprocessing, recipe, place, augmented=name == "train")
-        for name, rows in data.rows.items()
-        if name in wanted and len(rows)
+        name: open_source(data, each, preprocessing, recipe, place, augmented=name == "train")
+        for name, each in rows.items()
     }
 
 
@@ -218,11 +229,12 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
     method.to(place.device)
     if recipe.channels_last:
         method.to(memory_format=torch.channels_last)
-    compile_net(method.backbone, recipe, place.device)
+    if not recipe.frozen:  # its net runs once
+        compile_net(method.backbone, recipe, place.device)
     return method
 
 
-def _fit_whitening(method: Method, source: ImageSource, out: Path, place: Place) -> None:
+def _fit_whitening(method: Method, source: Source, out: Path, place: Place) -> None:
     """Fit a whitened backbone to the training images, unless a checkpoint holds the fit."""
     if not isinstance(method.backbone, Whitened) or (out / "checkpoints" / "index.json").exists():
         return
@@ -231,7 +243,7 @@ def _fit_whitening(method: Method, source: ImageSource, out: Path, place: Place)
 
 
 def _figures(
-    method: Method, data: TrainingData, sources: dict[str, ImageSource], recipe: Recipe, place: Place
+    method: Method, data: TrainingData, sources: dict[str, Source], recipe: Recipe, place: Place
 ) -> dict[str, float]:
     name = _selecting_split(recipe)
     if name not in sources:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from linnet.errors import RecipeError
-from linnet.images import Batch, ImageSource
+from linnet.images import Batch
 from linnet.methods.base import Method, Stage, UpdateRule
 from linnet.randomness import reseed
 from linnet.recipes import Recipe
@@ -31,6 +31,7 @@ from linnet.training.optimizer import (
 )
 from linnet.training.order import epoch_order, share
 from linnet.training.schedule import learning_rate
+from linnet.training.source import Source
 
 __all__ = ["CHECKPOINT_SECONDS", "EPOCH_SECONDS", "Loop"]
 
@@ -53,7 +54,7 @@ class Loop:
     """
 
     method: Method
-    source: ImageSource
+    source: Source
     recipe: Recipe
     place: Place
     folder: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +22,10 @@ from linnet.manifest_read import normal_split
 from linnet.recipes import Recipe
 from linnet.training.bundle import Bundle, open_bundle
 from linnet.training.data import TrainingData, prepare
-from linnet.training.device import find_place
-from linnet.training.evaluate import floors, measure, predict
-from linnet.training.source import open_source
+from linnet.training.device import Place, find_place
+from linnet.training.evaluate import Outputs, floors, measure, predict
+from linnet.training.frozen import Frozen, frozen_backbone
+from linnet.training.source import Source, open_source
 from linnet.training.views import whole_square
 
 __all__ = ["Evaluation", "Run", "marks"]
@@ -118,12 +120,7 @@ class Run:
         if rows is None or not len(rows):
             raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
         place = find_place(self.recipe.change(precision="fp32"))
-        preprocessing, many = self.bundle.preprocessing, self.recipe.test_views > 1
-        source = open_source(data, rows, whole_square(preprocessing) if many else preprocessing, self.recipe, place)
-        self.bundle.method.to(place.device)
-        views_of = preprocessing.size if many else None
-        said = predict(self.bundle.method, source, place, self.recipe.batch_size, views_of)
-        source.close()
+        said = self._predict(data, rows, place)
         evaluation = Evaluation(
             split,
             len(rows),
@@ -134,6 +131,20 @@ class Run:
         if place.main:
             files.write_json(self.folder / f"evaluation-{split}.json", asdict(evaluation))
         return evaluation
+
+    def _predict(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:
+        """What the bundle's method says of some rows; from the feature maps where the net was frozen, and one view."""
+        method, preprocessing = self.bundle.method.to(place.device), self.bundle.preprocessing
+        many = self.recipe.test_views > 1
+        with frozen_backbone(method) if self.recipe.frozen and not many else nullcontext() as net:
+            if net is not None:
+                source: Source = Frozen(net, preprocessing, self.recipe, place).open(data, rows)
+            else:
+                view = whole_square(preprocessing) if many else preprocessing
+                source = open_source(data, rows, view, self.recipe, place)
+            said = predict(method, source, place, self.recipe.batch_size, preprocessing.size if many else None)
+            source.close()
+        return said
 
     def embed(self, images: Sequence[Path | str] | Path | str, batch_size: int = 64) -> NDArray[np.float32]:
         """Embeddings (n, D) of image files, or of one.
