@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from linnet.metrics.units import lower_is_better, unit
 from linnet.report.results import Result, half_interval
 
-__all__ = ["METRICS", "NAMES", "ROWS", "cell", "heading", "in_order", "metrics_of", "row_name"]
+__all__ = ["METRICS", "NAMES", "ROWS", "cell", "has_own_floor", "heading", "in_order", "metrics_of", "row_name"]
 
 ROWS = (
     *("coarse", "instance", "coins[all]", "coins", "fine"),
     *("baseline", "cross-entropy", "min-pool", "coarse-constraint", "any-level", "oracle"),
+    *("transfer", "fgn", "gcnz", "spaen", "vse", "cos-softmax", "ridge", "bigspn"),
 )
 """The order of the rows that are known, each with its variants behind it; others follow in the order of the file."""
 
@@ -28,8 +29,16 @@ NAMES = {
     "coarse-constraint": "Coarse constraint",
     "any-level": "Any level",
     "oracle": "Oracle, fine labels for all",
+    "transfer": "Domain adaptation",
+    "fgn": "FGN",
+    "gcnz": "GCNZ",
+    "spaen": "SPAEN",
+    "vse": "VSE",
+    "cos-softmax": "CosSoftmax",
+    "ridge": "Ridge regression, the control",
+    "bigspn": "BigSPN",
 }
-"""What the rows of papers 001 to 003 and our own are called; a variant, `row[setting]`, is called like its row."""
+"""What the rows of papers 000 to 003 and our own are called; a variant, `row[setting]`, is called like its row."""
 
 METRICS = (
     *("coarse_top1", "fine_top1", "coarse_recall@1"),
@@ -41,7 +50,14 @@ _CLASSIFIERS = (
     *("fine_top1", "fine_top1_nonsingleton", "fine_top5", "coarse_top1", "coarse_top1_implied", "level_consistency"),
     *("mistake_severity", "hierarchical_distance@5", "fine_recall@1"),
 )
-_METRICS_OF = {"002": _CLASSIFIERS, "003": _CLASSIFIERS}
+_DESCRIBED = (
+    *("coarse_top1", "fine_top1_restricted", "fine_top5_restricted", "fine_top1_open"),
+    *("fine_top1_restricted_nonsingleton", "fine_top1_nonsingleton"),
+    *("fine_top1_uniform_child", "fine_top1_largest_child", "fine_top1_oracle_coarse", "fine_top1_neighbour"),
+    *("fine_top1_seen", "fine_top1_unseen", "fine_top1_harmonic"),
+)
+_METRICS_OF = {"000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS}
+_OWN_FLOOR = {"fine_top1_restricted", "fine_top5_restricted", "fine_top1_largest_child"}
 
 
 def metrics_of(paper: str) -> tuple[str, ...]:
@@ -67,12 +83,18 @@ def _base(row: str) -> str:
     return row.partition("[")[0]
 
 
-def cell(result: Result | None) -> str:
-    """Mean, and with two seeds or more half the 95 % t-interval; blank for no result."""
+def has_own_floor(metric: str) -> bool:
+    """Whether a metric's floor depends on the row: it is what the row's own coarse class gives, and a guess."""
+    return metric in _OWN_FLOOR or metric.endswith("_nonsingleton")
+
+
+def cell(result: Result | None, *, floor: bool = False) -> str:
+    """Mean, and with two seeds or more half the 95 % t-interval; blank for no result. `floor` puts its floor behind."""
     if result is None:
         return ""
     half = half_interval(result.values)
-    return f"{result.mean:.2f} (1 seed)" if half is None else f"{result.mean:.2f} ± {half:.2f}"
+    text = f"{result.mean:.2f} (1 seed)" if half is None else f"{result.mean:.2f} ± {half:.2f}"
+    return text if not floor or result.floor is None else f"{text}, floor {result.floor:.2f}"
 
 
 def heading(metric: str) -> str:

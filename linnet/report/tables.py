@@ -10,7 +10,7 @@ from linnet import files
 from linnet.errors import RunError
 from linnet.metrics.units import unit
 from linnet.report.curves import curve_table, gather_curves
-from linnet.report.labels import ROWS, cell, heading, in_order, metrics_of, row_name
+from linnet.report.labels import ROWS, cell, has_own_floor, heading, in_order, metrics_of, row_name
 from linnet.report.results import Result
 
 __all__ = ["render", "stale_tables", "update_document"]
@@ -39,8 +39,9 @@ def render(
     """Markdown tables of the results, one for each data set, scale and start: these never share a column.
 
     Where protocols tell the same cell (other nets, say), each has a table of its own. Rows are methods, after a row for
-    chance; a cell is the mean, and with two seeds or more half the 95 % t-interval. The paper's figures stand in
-    columns of their own, which say so when the scale is another than the paper's.
+    chance; a cell is the mean, with two seeds or more half the 95 % t-interval, and its own floor where a method's floor
+    depends on how well it names coarse classes. The paper's figures stand in columns of their own, which say so when
+    the scale is another than the paper's.
 
     Args:
         results: as `read_results` gives them.
@@ -114,9 +115,11 @@ def _table(
         *(f"{paper}: {heading(each)}" for each in compared),
     ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    lines.append(["chance", *(_floor(group, metric) for metric in columns), "", *[""] * len(compared)])
+    own = {metric for metric in columns if has_own_floor(metric) and len(_floors(group, metric)) > 1}
+    floors = ["" if metric in own else " / ".join(_floors(group, metric)) for metric in columns]
+    lines.append(["chance", *floors, "", *[""] * len(compared)])
     for row in order:
-        ours = [cell(cells.get((row, metric))) for metric in columns]
+        ours = [cell(cells.get((row, metric)), floor=metric in own) for metric in columns]
         seconds = next((each.seconds for each in group if each.row == row), None)
         beside = [f"{theirs[row, each]:.2f}" if (row, each) in theirs else "" for each in compared]
         lines.append([row_name(row), *ours, _duration(seconds), *beside])
@@ -128,9 +131,9 @@ def _published(result: Result | None, otherwise: float | None) -> float | None:
     return otherwise if result is None or result.published is None else result.published
 
 
-def _floor(group: Sequence[Result], metric: str) -> str:
-    floors = sorted({f"{each.floor:.2f}" for each in group if each.metric == metric and each.floor is not None})
-    return " / ".join(floors)
+def _floors(group: Sequence[Result], metric: str) -> list[str]:
+    """What chance scores for a metric, once for each different figure."""
+    return sorted({f"{each.floor:.2f}" for each in group if each.metric == metric and each.floor is not None})
 
 
 def _duration(seconds: float | None) -> str:

@@ -174,6 +174,29 @@ def test_what_names_fine_classes_is_judged_by_its_mistakes() -> None:
     )
 
 
+def test_a_floor_that_differs_from_row_to_row_stands_in_the_cell() -> None:
+    """Paper 000: what guessing among the children scores depends on how well a method names coarse classes."""
+    lines = [
+        result(row, metric, [value, value], paper="000", published=None, floor=floor)
+        for row, metric, value, floor in (
+            ("bigspn[improved]", "fine_top1_restricted", 44.0, 36.5),
+            ("bigspn", "fine_top1_restricted", 42.0, 35.0),
+            ("transfer", "fine_top1_restricted", 30.0, 34.0),
+            ("transfer", "fine_top1_open", 29.0, 1.0),
+            ("bigspn", "fine_top1_open", 41.0, 1.0),
+            ("bigspn", "fine_top1_nonsingleton", 33.0, 28.0),
+        )
+    ]
+    head, _, chance, *body = [line for line in render(lines).splitlines() if line.startswith("|")]
+    assert head == ("| method | fine top-1 restricted | fine top-1 open | fine top-1 among siblings | training |")
+    assert chance == "| chance |  | 1.00 | 28.00 |  |"
+    assert body == [
+        "| Domain adaptation (`transfer`) | 30.00 ± 0.00, floor 34.00 | 29.00 ± 0.00 |  | 25 min |",
+        "| BigSPN (`bigspn`) | 42.00 ± 0.00, floor 35.00 | 41.00 ± 0.00 | 33.00 ± 0.00 | 25 min |",
+        "| BigSPN (`bigspn[improved]`) | 44.00 ± 0.00, floor 36.50 |  |  | 25 min |",
+    ]
+
+
 def test_own_figures_make_no_claim_of_scale() -> None:
     text = render([result("coarse", "fine_recall@1", [85.0], scale="own", published=None)])
     assert "scale `own`, start: scratch" in text
