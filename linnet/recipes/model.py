@@ -117,11 +117,11 @@ class Recipe(BaseModel):
         default=None, description="file of start weights (safetensors), from here or from the folder of data sets"
     )
     pretrained: bool = Field(default=False, description="start from timm's published weights (needs a network once)")
-    method: str = Field(default="coins", description="the system that learns; `linnet recipes` shows them at work")
     frozen: bool = Field(
         default=False,
         description="leave the net as it starts and learn from its feature maps, computed once; no crops, but flip",
     )
+    method: str = Field(default="coins", description="the system that learns; `linnet recipes` shows them at work")
     options: dict[str, Any] = Field(default={}, description="the method's own settings, such as lambda")
 
     # Optimisation
@@ -233,9 +233,9 @@ class Recipe(BaseModel):
                 f"whitening = 'zca' is for images up to 64 pixels: at image_size = {self.image_size} its map would "
                 f"take {(3 * self.image_size**2) ** 2 * 4 / 1e9:.1f} GB; use 'gcn' or 'none'"
             )
-        if self.resize is not None and self.resize < self.image_size:
         if self.frozen:
             self._agree_frozen()
+        if self.resize is not None and self.resize < self.image_size:
             raise ValueError(
                 f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"
             )
