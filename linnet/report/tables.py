@@ -39,9 +39,9 @@ def render(
     """Markdown tables of the results, one for each data set, scale and start: these never share a column.
 
     Where protocols tell the same cell (other nets, say), each has a table of its own. Rows are methods, after a row for
-    chance; a cell is the mean, with two seeds or more half the 95 % t-interval, and its own floor where a method's floor
-    depends on how well it names coarse classes. The paper's figures stand in columns of their own, which say so when
-    the scale is another than the paper's.
+    chance; a cell is the mean, and with two seeds or more half the 95 % t-interval. Where a method's floor depends on
+    how well it names coarse classes, it stands in the cell. The paper's figures stand in columns of their own, which
+    say so when the scale is another than the paper's.
 
     Args:
         results: as `read_results` gives them.
