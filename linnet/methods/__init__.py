@@ -19,6 +19,7 @@ METHODS = {
     "min-pool": "linnet.methods.min_pool:MinPool",
     "any-level": "linnet.methods.any_level:AnyLevel",
     "coarse-constraint": "linnet.methods.coarse_constraint:CoarseConstraint",
+    "orthogonal-ensemble": "linnet.methods.orthogonal_ensemble:OrthogonalEnsemble",
 }
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linnet.backbones import Backbone
+from linnet.errors import RecipeError
 from linnet.losses.attention import attention_maps
 from linnet.losses.owned import OwnsUpdate, UpdateRule
 
@@ -189,6 +190,11 @@ class Method(nn.Module, ABC):
         self.backbone = backbone
         self.task = task
 
+    @classmethod
+    def build(cls, make: Callable[[], Backbone], task: Task, options: Any = None) -> Self:
+        """The method on as many nets as it takes, usually one; each call of `make` draws another."""
+        return cls(make(), task, options)
+
     @abstractmethod
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """Yield named loss terms; the loop does one backward pass and one optimizer step for each yield."""
@@ -212,6 +218,24 @@ class Method(nn.Module, ABC):
     def stages(self) -> list[Stage]:
         """The training stages; by default one, of all parameters at the recipe's learning rate."""
         return [Stage("train", [ParameterGroup(list(self.parameters()))])]
+
+    def enter(self, stage: int) -> None:  # noqa: B027
+        """Training goes on with this stage (0, 1, ...): told before its first step, and when a run is resumed in it."""
+
+    @classmethod
+    def grows(cls, old: Options, new: Options) -> bool:
+        """Whether a finished run with old options goes on by the new ones with further stages, all else the same."""
+        return False
+
+    def prefix(self, members: int) -> Method:
+        """The part of an ensemble that its first members are, sharing their weights.
+
+        Raises:
+            RecipeError: it has not that many; what is no ensemble has one.
+        """
+        if members != 1:
+            raise RecipeError(f"members = {members}: the run is no ensemble; leave it out")
+        return self
 
     def is_training_only(self, name: str) -> bool:
         """Whether prediction can do without the state of this name."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from linnet import files
-from linnet.backbones import build_backbone, default_preprocessing, set_dropout
+from linnet.backbones import Backbone, build_backbone, default_preprocessing, set_dropout
 from linnet.backbones.whitening import Whitened, whitened
 from linnet.datasets import KNOWN, load_data
 from linnet.datasets.fetch import find_file
@@ -213,16 +213,7 @@ def _sources(
 
 def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
     with seeded(recipe.seed, "weights"):
-        backbone = build_backbone(
-            recipe.backbone,
-            width=recipe.width,
-            weights=find_file(recipe.weights, recipe.root) if recipe.weights else None,
-            pretrained=recipe.pretrained,
-        )
-        if recipe.dropout is not None:
-            set_dropout(backbone, recipe.dropout)
-        backbone = whitened(backbone, recipe.whitening, recipe.image_size)
-        method = method_class(recipe.method)(backbone, data.task(), _options(recipe))
+        method = method_class(recipe.method).build(lambda: _net(recipe), data.task(), _options(recipe))
     for part in method.modules():
         if isinstance(part, Sharded) and place.world > 1:
             part.shard(place.rank, place.world)
@@ -234,12 +225,26 @@ def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
     return method
 
 
+def _net(recipe: Recipe) -> Backbone:
+    """The recipe's backbone; what does not come from a file is drawn from torch's random state."""
+    backbone = build_backbone(
+        recipe.backbone,
+        width=recipe.width,
+        weights=find_file(recipe.weights, recipe.root) if recipe.weights else None,
+        pretrained=recipe.pretrained,
+    )
+    if recipe.dropout is not None:
+        set_dropout(backbone, recipe.dropout)
+    return whitened(backbone, recipe.whitening, recipe.image_size)
+
+
 def _fit_whitening(method: Method, source: Source, out: Path, place: Place) -> None:
-    """Fit a whitened backbone to the training images, unless a checkpoint holds the fit."""
-    if not isinstance(method.backbone, Whitened) or (out / "checkpoints" / "index.json").exists():
+    """Fit whitened backbones to the training images, unless a checkpoint holds the fit."""
+    if (out / "checkpoints" / "index.json").exists():
         return
-    method.backbone.fit(batch.images for batch in source.sequential(512))
-    share_buffers(method.backbone, place.world)
+    for net in (part for part in method.modules() if isinstance(part, Whitened)):
+        net.fit(batch.images for batch in source.sequential(512))
+        share_buffers(net, place.world)
 
 
 def _figures(

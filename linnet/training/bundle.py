@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from linnet import files
-from linnet.backbones import build_backbone
+from linnet.backbones import Backbone, build_backbone
 from linnet.backbones.whitening import whitened
 from linnet.errors import RunError
 from linnet.images import Preprocessing
@@ -90,10 +90,13 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
     )
     chosen = method_class(card["method"])
     preprocessing = Preprocessing.from_json(card["preprocessing"])
-    backbone = build_backbone(card["backbone"], width=card["width"])
-    # Bundles from before there was whitening do not name it.
-    backbone = whitened(backbone, card.get("whitening", "none"), preprocessing.size)
-    method = chosen(backbone, task, chosen.Options.model_validate(card["options"]))
+
+    def make() -> Backbone:
+        # Bundles from before there was whitening do not name it.
+        kind = card.get("whitening", "none")
+        return whitened(build_backbone(card["backbone"], width=card["width"]), kind, preprocessing.size)
+
+    method = chosen.build(make, task, chosen.Options.model_validate(card["options"]))
     absent, strange = method.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
     absent = [name for name in absent if not method.is_training_only(name)]
     if absent or strange:

@@ -112,6 +112,7 @@ class Loop:
 
     def _stage(self, stage: Stage, optimizer: Optimizer, log: MetricsLog, bar: Bar) -> None:
         progress, epochs = self.progress, self._epochs(stage)
+        self.method.enter(progress.stage)
         while progress.epoch < epochs:
             bar.say(f"{stage.name} {progress.epoch + 1}/{epochs}", self._best_so_far())
             self._epoch(epochs, optimizer, bar)

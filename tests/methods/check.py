@@ -49,8 +49,11 @@ def build(name: str, task: Task | None = None, options: dict[str, Any] | None = 
     """A method on a tiny net, the same weights every time."""
     chosen = method_class(name)
     with seeded(0, "weights"):
-        backbone = build_backbone("cifar-resnet18", width=4)
-        return chosen(backbone, task or make_task(), chosen.Options.model_validate(options or {}))
+        return chosen.build(
+            lambda: build_backbone("cifar-resnet18", width=4),
+            task or make_task(),
+            chosen.Options.model_validate(options or {}),
+        )
 
 
 def total(terms: Losses) -> Tensor:
@@ -62,7 +65,8 @@ def train(method: Method, batch: Batch, steps: int, lr: float = 0.05) -> list[fl
     """Plain training as the loop does it; the loss of every step."""
     seen: list[float] = []
     method.train()
-    for stage in method.stages():
+    for number, stage in enumerate(method.stages()):
+        method.enter(number)
         groups = [{"params": g.parameters, "lr": lr * g.lr_scale} for g in stage.groups if g.parameters]
         optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9)
         for _ in range(steps):
@@ -117,8 +121,10 @@ def _check_gradients(method: Method) -> None:
         len({id(p) for g in s.groups for p in g.parameters}) == sum(len(g.parameters) for g in s.groups)
         for s in method.stages()
     )
-    for terms in method.losses(make_batch()):
-        total(terms).backward()  # type: ignore[no-untyped-call]
+    for number in range(len(method.stages())):
+        method.enter(number)
+        for terms in method.losses(make_batch()):
+            total(terms).backward()  # type: ignore[no-untyped-call]
     for name, parameter in method.named_parameters():
         assert parameter.grad is not None, f"no gradient reaches {name}"
         assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} is zero"

@@ -37,6 +37,9 @@ def rows_of(recipe: Recipe) -> set[str]:
     """What results may call the method of a recipe, but for what its settings add in brackets."""
     if recipe.method == "min-pool" and recipe.options["lambda"] == 0:
         return {"baseline", "oracle"}
+    if recipe.method == "orthogonal-ensemble":
+        together = {"plain-ensemble"} if recipe.options["alpha"] == 0 else {recipe.method}
+        return {"single"} if recipe.options["members"] == 1 else together
     return {"cross-entropy"} if recipe.method == "fine" and recipe.paper == "003" else {recipe.method}
 
 
