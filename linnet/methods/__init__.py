@@ -20,6 +20,12 @@ METHODS = {
     "any-level": "linnet.methods.any_level:AnyLevel",
     "coarse-constraint": "linnet.methods.coarse_constraint:CoarseConstraint",
     "orthogonal-ensemble": "linnet.methods.orthogonal_ensemble:OrthogonalEnsemble",
+    "bigspn": "linnet.methods.bigspn:BigSpn",
+    "transfer": "linnet.methods.transfer:Transfer",
+    "cos-softmax": "linnet.methods.cos_softmax:CosSoftmax",
+    "vse": "linnet.methods.vse:Vse",
+    "spaen": "linnet.methods.spaen:Spaen",
+    "ridge": "linnet.methods.ridge:Ridge",
 }
 
 

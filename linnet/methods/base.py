@@ -195,9 +195,17 @@ class Method(nn.Module, ABC):
         """The method on as many nets as it takes, usually one; each call of `make` draws another."""
         return cls(make(), task, options)
 
+    @property
+    def embedding_dim(self) -> int:
+        """D of the embedding that `predict` gives; the backbone's, unless a method says otherwise."""
+        return self.backbone.dim
+
     @abstractmethod
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """Yield named loss terms; the loop does one backward pass and one optimizer step for each yield."""
+
+    def end_epoch(self, epoch: int) -> None:
+        """What is to be done after the last step of a stage's epoch (0, 1, ...), before it is evaluated; nothing."""
 
     @abstractmethod
     def predict(self, images: Tensor) -> Prediction:

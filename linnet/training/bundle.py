@@ -85,8 +85,15 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
     coarse, fine = int(card["coarse"]), int(card["fine"])
     if not 0 <= coarse <= fine < len(taxonomy.levels):
         raise ValueError(f"levels {coarse} and {fine} of {len(taxonomy.levels)}")
+    state = load_file(folder / "weights.safetensors")
+    # A method that knows its classes by descriptions keeps them in its state, by these names.
+    described = {name: state[name] for name in ("coarse_attributes", "fine_attributes") if name in state}
     task = Task(
-        torch.from_numpy(taxonomy.membership(coarse, fine)), coarse, fine, memberships=memberships(taxonomy, fine)
+        torch.from_numpy(taxonomy.membership(coarse, fine)),
+        coarse,
+        fine,
+        memberships=memberships(taxonomy, fine),
+        **described,
     )
     chosen = method_class(card["method"])
     preprocessing = Preprocessing.from_json(card["preprocessing"])
@@ -97,7 +104,7 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
         return whitened(build_backbone(card["backbone"], width=card["width"]), kind, preprocessing.size)
 
     method = chosen.build(make, task, chosen.Options.model_validate(card["options"]))
-    absent, strange = method.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
+    absent, strange = method.load_state_dict(state, strict=False)
     absent = [name for name in absent if not method.is_training_only(name)]
     if absent or strange:
         raise ValueError(f"missing {absent[:3]}, unknown {strange[:3]}")

@@ -206,6 +206,7 @@ class Loop:
         rate = learning_rate(self.recipe, last, epochs, progress.history)
         figures: dict[str, object] = {"stage": stage.name, "lr": rate}
         figures |= {f"loss/{name}": float(s) / progress.images for name, s in self.sums.items()}
+        self.method.end_epoch(progress.epoch)
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.epochs_done += 1
         progress.images, self.sums = 0, {}

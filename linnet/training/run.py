@@ -161,7 +161,7 @@ class Run:
                 paths = [Path(path) for path in images[start : start + batch_size]]
                 pixels = load_images(paths, self.bundle.preprocessing).to(device)
                 parts.append(method.predict(pixels).embedding.float().cpu().numpy())
-        return np.concatenate(parts) if parts else np.empty((0, method.backbone.dim), np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, method.embedding_dim), np.float32)
 
 
 def marks(recipe: Recipe, start: str) -> list[str]:

@@ -18,6 +18,7 @@ from linnet.methods.base import Losses, Method, Prediction, Task, UpdateRule
 from linnet.randomness import seeded
 
 COARSE, FINE, IMAGES, SIDE = 3, 6, 64, 16
+ATTRIBUTES = 5
 
 
 @dataclass
@@ -30,10 +31,14 @@ class Batch:
 
 
 def make_task() -> Task:
-    """Three coarse classes of three, two and one fine class; uneven groups of instances."""
+    """Three coarse classes of three, two and one fine class; uneven groups of instances; described classes."""
     parent = torch.tensor([0, 0, 0, 1, 1, 2])
     fine = torch.arange(IMAGES) % FINE
-    return Task(parent == torch.arange(COARSE)[:, None], coarse_of_instance=parent[fine])
+    membership = parent == torch.arange(COARSE)[:, None]
+    with seeded(0, "attributes"):
+        described = torch.rand(FINE, ATTRIBUTES)
+    means = membership.float() @ described / membership.sum(1, keepdim=True)
+    return Task(membership, coarse_of_instance=parent[fine], coarse_attributes=means, fine_attributes=described)
 
 
 def make_batch(count: int = IMAGES) -> Batch:
@@ -105,7 +110,7 @@ def check_method(name: str, folder: Path, options: dict[str, Any] | None = None,
 def _check_shapes(method: Method) -> None:
     batch = make_batch(5)
     said = method.eval().predict(batch.images)
-    assert said.embedding.shape == (5, method.backbone.dim)
+    assert said.embedding.shape == (5, method.embedding_dim)
     for logits, classes in ((said.coarse_logits, COARSE), (said.fine_logits, FINE)):
         assert logits is None or (logits.shape == (5, classes) and logits.dtype == torch.float32)
     for terms in method.losses(batch):
@@ -147,7 +152,13 @@ def _check_relabelling(name: str, options: dict[str, Any] | None) -> None:
     coarse, fine = torch.tensor([2, 0, 1]), torch.tensor([3, 5, 0, 1, 4, 2])
     membership = torch.empty_like(task.membership)
     membership[coarse[:, None], fine[None, :]] = task.membership
-    other = replace(task, membership=membership, coarse_of_instance=coarse[task.coarse_of_instance])
+    other = replace(
+        task,
+        membership=membership,
+        coarse_of_instance=coarse[task.coarse_of_instance],
+        coarse_attributes=task.coarse_attributes[coarse.argsort()],
+        fine_attributes=task.fine_attributes[fine.argsort()],
+    )
     renamed = replace_targets(batch, torch.stack([coarse[batch.targets[:, 0]], fine[batch.targets[:, 1]]], 1))
     seen = []
     for chosen, images in ((task, batch), (other, renamed)):
@@ -183,7 +194,7 @@ def _check_round_trip(name: str, options: dict[str, Any] | None, folder: Path) -
     expected = method.eval().predict(batch.images)
     for state, task in (
         (method.state_dict(), make_task()),
-        (method.bundle_state(), Task(make_task().membership)),
+        (method.bundle_state(), bundle_task(method.bundle_state())),
     ):
         save_file({key: value.contiguous() for key, value in state.items()}, folder / "state.safetensors")
         again = build(name, task, options)
@@ -191,6 +202,12 @@ def _check_round_trip(name: str, options: dict[str, Any] | None, folder: Path) -
         assert not loaded.unexpected_keys
         assert all(again.is_training_only(key) for key in loaded.missing_keys)
         _same(again.eval().predict(batch.images), expected)
+
+
+def bundle_task(state: dict[str, Tensor]) -> Task:
+    """The task that an opened bundle has: no instances, and the attributes that its state holds."""
+    names = {"coarse_attributes", "fine_attributes"} & state.keys()
+    return Task(make_task().membership, **{name: torch.zeros_like(state[name]) for name in names})
 
 
 def _same(one: Prediction, other: Prediction) -> None:

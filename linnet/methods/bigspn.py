@@ -1,0 +1,177 @@
+"""`bigspn` (paper 000): one encoder for coarse classes, another for fine ones, and one interpreter of descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from linnet.backbones import Backbone
+from linnet.losses.encoders import PartEncoder, PooledEncoder
+from linnet.losses.linear import in_full_precision
+from linnet.losses.semantic import candidate_loss, cosine_scores
+from linnet.methods.base import BatchLike, Losses, ParameterGroup, Prediction, Stage, Task, Term
+from linnet.methods.described import Described, DescribedOptions
+
+__all__ = ["BigSpn", "BigSpnOptions"]
+
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "official": {
+        "reduced": 512,
+        "fusion": "concat",
+        "candidates_from": "label",
+        "coarse_by": "classifier",
+        "trains": "encoder",
+        "still_epochs": 90,
+    },
+}
+
+
+class BigSpnOptions(DescribedOptions):
+    """Settings of `bigspn`; `variant` sets those that are not given."""
+
+    variant: Literal["paper", "official"] = Field(
+        "paper", description="'official' does what the authors' code does, which differs in the settings below"
+    )
+    parts: int = Field(4, ge=1, description="K, the number of attention maps")
+    reduced: int = Field(256, ge=1, description="D, channels of the features that the maps gate; official 512")
+    fusion: Literal["bilinear", "concat"] = Field(
+        "bilinear",
+        description="of the gated maps: products of pairs, summed (Eq. 4), or means side by side (official)",
+    )
+    lambda_: float = Field(1.0, ge=0, alias="lambda", description="weight of the candidate loss, L_se")
+    candidates_from: Literal["prediction", "label"] = Field(
+        "prediction",
+        description="coarse class whose children are candidates: predicted, or true (official)",
+    )
+    coarse_by: Literal["description", "classifier"] = Field(
+        "description", description="names coarse classes: the nearest g(a(y)) (Eq. 2), or a linear layer (official)"
+    )
+    trains: Literal["all", "encoder"] = Field(
+        "all", description="what the candidate loss trains: the backbone too, or the fine encoder alone (official)"
+    )
+    still_epochs: int = Field(
+        0, ge=0, description="epochs of a first stage with a backbone and batch norms that stand still (official: 90)"
+    )
+    still_lr: float = Field(10.0, gt=0, description="learning rate of that stage, as a multiple of lr")
+    coarse_encoder: Literal["pooled", "parts"] = Field(
+        "pooled", description="f_v, or one like f_pv (last row of table 3)"
+    )
+    fine_encoder: Literal["parts", "pooled", "coarse"] = Field(
+        "parts", description="f_pv, a second f_v, or the coarse encoder as it is (table 3)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_variant(cls, given: Any) -> Any:
+        usual = _VARIANTS.get(given.get("variant", "paper"), {}) if isinstance(given, dict) else {}
+        return {**usual, **given} if usual else given
+
+
+class BigSpn(Described):
+    """Two encoders of one feature map, aligned with one g; the losses are stepped in turn on every batch.
+
+    L_sa (Eq. 1) trains f_v, g and a linear classifier on coarse labels. L_se (Eq. 6) draws f_pv to the nearest g(a(y))
+    among the children of the coarse class that f_v names, g fixed. Coarse classes are told by f_v (Eq. 2), fine ones
+    by f_pv (Eq. 7, once restricted to the candidates).
+    """
+
+    Options = BigSpnOptions
+    membership: Tensor
+
+    def __init__(self, backbone: Backbone, task: Task, options: BigSpnOptions | None = None) -> None:
+        options = options or BigSpnOptions()
+        super().__init__(backbone, task, options)
+        self.options, self.stage = options, 0
+        self.register_buffer("membership", task.membership.clone(), persistent=False)
+        self.coarse_encoder = self._encoder(self.options.coarse_encoder)
+        self.classifier = nn.Linear(self.options.dim, task.coarse_classes)
+        if self.options.fine_encoder != "coarse":
+            self.fine_encoder = self._encoder(self.options.fine_encoder)
+
+    def _encoder(self, kind: str) -> PooledEncoder | PartEncoder:
+        o, channels = self.options, self.backbone.dim
+        if kind == "pooled":
+            return PooledEncoder(channels, o.dim)
+        return PartEncoder(channels, o.dim, o.reduced, o.parts, o.fusion)
+
+    def is_training_only(self, name: str) -> bool:
+        """The classifier, unless it names the coarse classes."""
+        return self.options.coarse_by == "description" and name.startswith("classifier.")
+
+    @property
+    def _still(self) -> bool:
+        return self.options.still_epochs > 0 and self.stage == 0
+
+    def stages(self) -> list[Stage]:
+        """One stage of all parameters; with `still_epochs` one of the heads before it, and alone if no net learns."""
+        body = list(self.backbone.parameters())
+        mine = {id(parameter) for parameter in body}
+        heads = [parameter for parameter in self.parameters() if id(parameter) not in mine]
+        every = Stage("train", [ParameterGroup(heads + body)])
+        if self.options.still_epochs == 0:
+            return [every]
+        still = Stage("heads", [ParameterGroup(heads, self.options.still_lr)], epochs=self.options.still_epochs)
+        return [still, every] if body else [still]
+
+    def enter(self, stage: int) -> None:
+        """Remember the stage."""
+        self.stage = stage
+
+    def train(self, mode: bool = True) -> BigSpn:
+        """In the first stage of the official code no batch norm moves, in the heads neither."""
+        super().train(mode)
+        if mode and self._still:
+            for part in self.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
+        return self
+
+    def _features(self, images: Tensor) -> Tensor:
+        with torch.no_grad() if self._still else nullcontext():
+            return self.backbone.features(images)
+
+    def _coarse_logits(self, embedding: Tensor) -> Tensor:
+        if self.options.coarse_by == "description":
+            return self.coarse_scores(embedding) / self.temperature
+        with in_full_precision(embedding):
+            logits: Tensor = self.classifier(embedding.float())
+        return logits
+
+    def losses(self, batch: BatchLike) -> Iterator[Losses]:
+        """L_sa, then L_se (`candidates`), each with a step of its own."""
+        labels = batch.targets[:, self.task.coarse_level]
+        features = self._features(batch.images)
+        embedding = self.coarse_encoder(features)
+        named = labels
+        if self.options.candidates_from == "prediction":
+            named = self._coarse_logits(embedding.detach()).argmax(1)
+        yield self.aligned(embedding, self.classifier, labels)
+        if self.options.fine_encoder == "coarse":
+            return
+        if self.options.trains == "encoder":
+            features = features.detach()
+        elif not self._still:
+            features = self._features(batch.images)  # the first step has changed the net
+        scores = cosine_scores(self.fine_encoder(features), self.interpreter(self.fine_attributes).detach())
+        yield {"candidates": Term(candidate_loss(scores, self.membership[named]), self.options.lambda_)}
+
+    def predict(self, images: Tensor) -> Prediction:
+        """f_pv(x) as embedding, and the scores of both levels' classes, cosines over the temperature."""
+        features = self.backbone.features(images)
+        coarse = self.coarse_encoder(features)
+        fine = coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)
+        return Prediction(fine, self._coarse_logits(coarse), self.fine_scores(fine) / self.temperature)
+
+    def attention(self, images: Tensor) -> dict[str, Tensor]:
+        """The maps R_k of f_pv, "part 1" and so on, (B, H, W) in 0..1; where it has none, what every method shows."""
+        encoder = self.coarse_encoder if self.options.fine_encoder == "coarse" else self.fine_encoder
+        if not isinstance(encoder, PartEncoder):
+            return super().attention(images)
+        maps = encoder.maps(self.backbone.features(images)).float()
+        return {f"part {k}": each for k, each in enumerate(maps.unbind(1), 1)}

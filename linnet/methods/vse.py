@@ -1,0 +1,53 @@
+"""`vse` (Zhu, Wang & Saligrama 2019, as paper 000 has it): an embedding of attended parts, one for both levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.backbones import Backbone
+from linnet.losses.encoders import PartEncoder
+from linnet.methods.base import BatchLike, Losses, Prediction, Task
+from linnet.methods.described import Described, DescribedOptions
+
+__all__ = ["Vse", "VseOptions"]
+
+
+class VseOptions(DescribedOptions):
+    """Settings of `vse`."""
+
+    parts: int = Field(4, ge=1, description="K, the number of attention maps")
+    reduced: int = Field(512, ge=1, description="channels of the features that the maps gate")
+
+
+class Vse(Described):
+    """K attention maps gate the features; their pooled parts, side by side, are embedded and aligned with g (Eq. 1).
+
+    There is one branch: fine classes are told by the encoder that learned from the coarse ones.
+    """
+
+    Options = VseOptions
+    training_only = ("classifier.",)
+
+    def __init__(self, backbone: Backbone, task: Task, options: VseOptions | None = None) -> None:
+        options = options or VseOptions()
+        super().__init__(backbone, task, options)
+        self.encoder = PartEncoder(backbone.dim, options.dim, options.reduced, options.parts, "concat")
+        self.classifier = nn.Linear(options.dim, task.coarse_classes)
+
+    def losses(self, batch: BatchLike) -> Iterator[Losses]:
+        """L_sa, Eq. 1, on the parts' embedding."""
+        embedding = self.encoder(self.backbone.features(batch.images))
+        yield self.aligned(embedding, self.classifier, batch.targets[:, self.task.coarse_level])
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The parts' embedding, and its cosines with g of both levels' classes, over the temperature."""
+        embedding = self.encoder(self.backbone.features(images))
+        return self.said(embedding, embedding)
+
+    def attention(self, images: Tensor) -> dict[str, Tensor]:
+        """The K maps, "part 1" and so on, (B, H, W) in 0..1."""
+        maps = self.encoder.maps(self.backbone.features(images)).float()
+        return {f"part {k}": each for k, each in enumerate(maps.unbind(1), 1)}
