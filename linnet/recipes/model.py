@@ -99,8 +99,9 @@ class Recipe(BaseModel):
         default="none",
         description="of small images: global contrast normalisation, and 'zca' behind it; in place of mean and std",
     )
-    augment: Literal["none", "crop", "resized-crop"] = Field(
-        default="resized-crop", description="how training crops vary"
+    augment: Literal["none", "crop", "resized-crop", "window"] = Field(
+        default="resized-crop",
+        description="how training crops vary; 'window': scaled to resize, then a random square of image_size",
     )
     padding: int = Field(default=4, ge=0, description="zero border that augment = 'crop' crops from, pixels")
     flip: bool = Field(default=True, description="mirror training images left-right at random")
@@ -168,9 +169,10 @@ class Recipe(BaseModel):
         default=False, description="let fine validation labels pick the epoch; marks the figures"
     )
     evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations")
-    test_views: Literal[1, 10] = Field(
+    test_views: Literal[1, 2, 10] = Field(
         default=1,
-        description="views of an image that evaluation averages (one picks the epoch): 10 = centre, corners, mirrored",
+        description="views of an image that evaluation averages (one picks the epoch): 2 = and its mirror image, "
+        "10 = centre and corners, and theirs",
     )
     recall_at: _Counts = Field(default=(1, 2, 4, 8), description="the k of recall@k", min_length=1)
 
@@ -246,7 +248,7 @@ class Recipe(BaseModel):
                 f"label_fraction = {self.label_fraction:g} and coarse_fraction = {self.coarse_fraction:g} are shares "
                 "of the same images: together at most 1"
             )
-        if self.test_views > 1 and (self.resize or 0) <= self.image_size:
+        if self.test_views == 10 and (self.resize or 0) <= self.image_size:
             raise ValueError(
                 f"test_views = {self.test_views} cuts corners from a larger image: give resize above image_size = "
                 f"{self.image_size}, such as resize = {round(self.image_size * 8 / 7)}"

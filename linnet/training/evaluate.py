@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.errors import NonFiniteError
-from linnet.images.views import ten_views
 from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
 from linnet.metrics.chance import recall_chance, top_k_chance
@@ -23,7 +22,7 @@ from linnet.training.device import Place
 from linnet.training.hierarchy_figures import hierarchy_figures, hierarchy_floors
 from linnet.training.protocols import protocol_figures, protocol_floors
 from linnet.training.source import Source
-from linnet.training.views import predict_views
+from linnet.training.views import predict_views, view_batches
 
 __all__ = ["Outputs", "floors", "measure", "predict", "roles"]
 
@@ -38,23 +37,19 @@ class Outputs:
 
 
 @torch.inference_mode()
-def predict(method: Method, source: Source, place: Place, batch_size: int, views_of: int | None = None) -> Outputs:
+def predict(method: Method, source: Source, place: Place, batch_size: int, views: int = 1, size: int = 0) -> Outputs:
     """Run a method over a source without augmentation; every process gets all rows, in order.
 
-    With `views_of`, the side of the input in pixels, the answers are averages over ten views of the source's images,
-    which are larger (see `images.views`, `training.views`).
+    With 2 or 10 `views` the answers are averages over that many of each image, of `size` pixels (see `view_batches`).
     """
     method.eval()
     # A process without a row repeats the first one, so that all have the same answers to gather.
     mine = np.arange(min(place.rank, len(source) - 1), len(source), place.world)
     parts: list[list[Tensor]] = []
     present: list[bool] = []
-    for batch in source.sequential(batch_size, mine):
+    for seen in view_batches(source, batch_size, mine, views, size):
         with place.autocast():
-            if views_of is None:
-                said = method.predict(batch.images)
-            else:
-                said = predict_views(method, ten_views(batch.images, views_of))
+            said = predict_views(method, seen)
         answers = (said.embedding, said.coarse_logits, said.fine_logits)
         present = [answer is not None for answer in answers]
         parts.append([answer.float() for answer in answers if answer is not None])

@@ -125,7 +125,7 @@ class Run:
             split,
             len(rows),
             measure(data, rows, said, self.recipe.recall_at),
-            floors(data, rows, self.recipe.recall_at),
+            floors(data, rows, self.recipe.recall_at, said),
             marks(self.recipe, self.bundle.card["start"]),
         )
         if place.main:
@@ -133,16 +133,16 @@ class Run:
         return evaluation
 
     def _predict(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:
-        """What the bundle's method says of some rows; from the feature maps where the net was frozen, and one view."""
+        """What the bundle's method says of some rows; from feature maps where the net was frozen, but for ten views."""
         method, preprocessing = self.bundle.method.to(place.device), self.bundle.preprocessing
-        many = self.recipe.test_views > 1
-        with frozen_backbone(method) if self.recipe.frozen and not many else nullcontext() as net:
+        views = self.recipe.test_views
+        with frozen_backbone(method) if self.recipe.frozen and views < 10 else nullcontext() as net:
             if net is not None:
                 source: Source = Frozen(net, preprocessing, self.recipe, place).open(data, rows)
             else:
-                view = whole_square(preprocessing) if many else preprocessing
+                view = whole_square(preprocessing) if views == 10 else preprocessing
                 source = open_source(data, rows, view, self.recipe, place)
-            said = predict(method, source, place, self.recipe.batch_size, preprocessing.size if many else None)
+            said = predict(method, source, place, self.recipe.batch_size, views, preprocessing.size)
             source.close()
         return said
 

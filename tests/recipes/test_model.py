@@ -45,7 +45,7 @@ def test_every_setting_is_described_and_has_a_default() -> None:
         ({"coarse_fraction": 0.5}, ("coarse_fraction says what becomes of the rest: give label_fraction too",)),
         ({"label_fraction": 0.6, "coarse_fraction": 0.5}, ("shares of the same images: together at most 1",)),
         ({"patience": 0}, ("patience = 0", "a whole number at least 1")),
-        ({"test_views": 5}, ("test_views = 5", "one of 1, 10")),
+        ({"test_views": 5}, ("test_views = 5", "one of 1, 2, 10")),
         ({"test_views": 10}, ("give resize above image_size = 224, such as resize = 256",)),
         ({"delimiter": ";;"}, ("delimiter = ';;'",)),
         ({"levels": []}, ("levels = []", "not empty")),

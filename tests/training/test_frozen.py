@@ -27,6 +27,7 @@ from linnet.training.api import train
 from linnet.training.checkpoint import Checkpoints
 from linnet.training.data import TrainingData, prepare
 from linnet.training.device import find_place
+from linnet.training.evaluate import measure, predict
 from linnet.training.feature_source import FeatureSource
 from linnet.training.frozen import Frozen, frozen_backbone
 from linnet.training.run import Run
@@ -206,6 +207,22 @@ def test_methods_learn_from_maps(method: str, tmp_path: Path) -> None:
         assert by_maps.figures[name] == pytest.approx(value, rel=0.02, abs=2.1), name
     state, _ = Checkpoints(tmp_path / "run/checkpoints").load_latest() or ({}, None)
     assert not any(".backbone." in name for name in state), "checkpoints leave the net out"
+
+
+def test_mirror_images_are_averaged_from_maps_as_from_images(tmp_path: Path) -> None:
+    """Two views of the test images: the kept maps of both, and none of them seen again."""
+    run = train(recipe_of(method="fine", test_views=2, epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
+    data, recipe = tiny_data(), run.recipe
+    place, method = find_place(recipe), run.bundle.method
+    images = ImageSource(data.manifest, data.rows["test"], Preprocessing(16))
+    expected = predict(method, images, place, 32, 2)
+    with frozen_backbone(method) as net:
+        maps = Frozen(net, Preprocessing(16), recipe, place, progress=False).open(data, data.rows["test"])
+        found, single = (predict(method, maps, place, 32, views) for views in (2, 1))
+    torch.testing.assert_close(found.embedding, expected.embedding, rtol=1e-2, atol=1e-3)
+    assert not torch.allclose(found.embedding, single.embedding, rtol=1e-2, atol=1e-3)
+    straight = run.evaluate("test").figures["fine_recall@1"]
+    assert straight == pytest.approx(measure(data, data.rows["test"], found, [1])["fine_recall@1"], abs=2.1)
 
 
 def test_learning_is_what_it_would_be_in_the_loop(tmp_path: Path) -> None:

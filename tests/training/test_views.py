@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from linnet.images.views import ten_views
 from linnet.methods.base import Method, Prediction, Task
 from linnet.training.api import train
 from linnet.training.run import Run
-from linnet.training.views import predict_views, whole_square
+from linnet.training.views import predict_views, view_batches, whole_square
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
 
@@ -47,6 +48,18 @@ def test_the_square_holds_the_centre_crop() -> None:
         crop, square = (next(source.sequential(8)).images for source in sources)
         assert square.shape[-1] == resize
         assert torch.equal(next(ten_views(square, 16)), crop)
+
+
+def test_two_views_are_the_image_and_its_mirror_image() -> None:
+    """And one is the image alone; whatever the order asked for."""
+    source = ImageSource(tiny_manifest(), tiny_manifest().rows("test"), Preprocessing(16))
+    order = np.array([5, 0, 7])
+    plain = torch.cat([batch.images for batch in source.sequential(2, order)])
+    both = [tuple(views) for views in view_batches(source, 2, order, 2, 16)]
+    assert [len(views) for views in both] == [2, 2]
+    assert torch.equal(torch.cat([straight for straight, _ in both]), plain)
+    assert torch.equal(torch.cat([mirrored for _, mirrored in both]), plain.flip(3))
+    assert torch.equal(torch.cat([view for (view,) in view_batches(source, 2, order, 1, 16)]), plain)
 
 
 class Two(Method):
@@ -93,5 +106,5 @@ def test_a_run_is_measured_by_its_recipe(tmp_path: Path) -> None:
 def test_views_need_room() -> None:
     with pytest.raises(RecipeError, match=r"give resize above image_size = 224, such as resize = 256"):
         tiny_recipe(test_views=10, image_size=224)
-    with pytest.raises(RecipeError, match=r"test_views = 3; allowed is one of 1, 10"):
+    with pytest.raises(RecipeError, match=r"test_views = 3; allowed is one of 1, 2, 10"):
         tiny_recipe(test_views=3)
