@@ -78,7 +78,7 @@ class TorchEngine:
         kept: logits that are kept between the phases; beyond these they are computed again.
     """
 
-    chunk: int = 1 << 21
+    chunk: int = 5 << 18
     kept: int = 1 << 21
 
     def forward(
