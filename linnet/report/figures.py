@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -17,20 +16,14 @@ from linnet import files
 from linnet.metrics.units import unit
 from linnet.report.curves import Curves
 from linnet.report.labels import NAMES, heading
+from linnet.report.overlay import heat_colours
 from linnet.report.results import half_interval
 
-__all__ = ["attention_figure", "curve_figure"]
+__all__ = ["attention_figure", "curve_figure", "save_figure"]
 
 _CELL = 1.5  # inches
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: told apart by all eyes
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-
-
-def _heat() -> ListedColormap:
-    """Inferno that fades out towards 0, so that the image shows where nothing attends."""
-    colours = colormaps["inferno"](np.linspace(0, 1, 256))
-    colours[:, 3] = np.linspace(0, 0.9, 256)
-    return ListedColormap(colours)
 
 
 def attention_figure(
@@ -60,7 +53,7 @@ def attention_figure(
     size = (columns * _CELL + 0.8, count * _CELL * height / width + 0.35)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    colours = _heat()
+    colours = heat_colours()
     axes = figure.subplots(count, columns, squeeze=False)
     for row in range(count):
         axes[row, 0].imshow(images[row], interpolation="nearest")
@@ -76,7 +69,7 @@ def attention_figure(
     bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, fraction=0.05, aspect=30, pad=0.02)
     bar.set_label("attention / its maximum in the image", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    _save(figure, target, dpi)
+    save_figure(figure, target, dpi)
 
 
 def curve_figure(curves: Curves, target: Path | str, *, title: str = "", dpi: int = 150) -> None:
@@ -117,10 +110,10 @@ def curve_figure(curves: Curves, target: Path | str, *, title: str = "", dpi: in
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
-    _save(figure, target, dpi)
+    save_figure(figure, target, dpi)
 
 
-def _save(figure: Figure, target: Path | str, dpi: int) -> None:
+def save_figure(figure: Figure, target: Path | str, dpi: int) -> None:
     """Write it whole; without a date, and with the same names inside each time, so that the bytes repeat."""
     undated = {".svg": "Date", ".pdf": "CreationDate"}.get(Path(target).suffix.lower())
     with files.atomic_path(target) as aside, rc_context({"svg.hashsalt": "linnet"}):
