@@ -137,6 +137,7 @@ def _claim(out: Path, recipe: Recipe, data: TrainingData, place: Place) -> None:
             "data": data.manifest.fingerprint,
             # So that the run can be measured from another working folder.
             "data_path": _data_path(recipe.data),
+            "attributes_path": _data_path(recipe.attributes or ""),
             "images": {name: len(rows) for name, rows in data.rows.items()},
             "validation_carved": data.carved,
             "command": shlex.join(sys.argv),
@@ -282,6 +283,14 @@ def selection_metric(recipe: Recipe, data: TrainingData) -> str | None:
     rows = data.rows[recipe.select_on]
     known = [*(name for name in floors(data, rows, _ks(recipe)) if not lower_is_better(name)), "effective_rank"]
     if chosen not in known:
+        if recipe.select_by is None:
+            kind = data.manifest.taxonomy.levels[data.fine if usual.startswith("fine") else data.coarse]
+            raise RecipeError(
+                f"method {recipe.method!r} chooses its epoch by {chosen}, and none of the {len(rows)} "
+                f"{recipe.select_on} images has a {kind} label: label some of them, take them out so that a part of "
+                f"the training images selects, choose another figure with select_by ({', '.join(known)}), or keep the "
+                "last epoch with select_on = 'last'"
+            )
         raise RecipeError(
             f"select_by = {chosen!r} cannot be had from the {recipe.select_on} images{nearest(chosen, known)}; "
             f"their labels give: {', '.join(known)}; or keep the last epoch with select_on = 'last'"

@@ -91,6 +91,15 @@ def test_an_epoch_is_not_chosen_by_what_should_be_low() -> None:
     assert selection_metric(tiny_recipe(method="fine", select_by=chosen), tiny(method="fine")) == chosen
 
 
+def test_a_split_without_the_labels_that_select_is_named() -> None:
+    data = tiny(method="min-pool", options={})
+    targets = data.manifest.targets.copy()
+    targets[data.rows["validation"], 1] = -1
+    blank = replace(data, manifest=replace(data.manifest, targets=targets))
+    with pytest.raises(RecipeError, match=r"none of the \d+ validation images has a fine label: label some"):
+        selection_metric(tiny_recipe(method="min-pool", options={}), blank)
+
+
 OWN = {
     *("fine_top1_open", "fine_top5_open", "fine_top1_restricted", "fine_top5_restricted", "fine_top1_oracle_coarse"),
     *("fine_top1_uniform_child", "fine_top1_largest_child"),
