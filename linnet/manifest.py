@@ -25,7 +25,7 @@ from linnet.manifest_write import write_manifest
 from linnet.tables import SUFFIXES, Places, column_names, read_columns
 from linnet.taxonomy import Level, Taxonomy
 
-__all__ = ["Manifest", "build_manifest", "from_dataset", "read_manifest", "write_manifest"]
+__all__ = ["Manifest", "build_manifest", "from_dataset", "read_manifest", "with_attributes", "write_manifest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +260,7 @@ def read_manifest(
                 f"{path}: several manifests, {', '.join(entry.name for entry in inner)}; give the one that is meant"
             )
         if not inner:
-            return _with_attributes(_from_folder(path, levels, options), attributes)
+            return with_attributes(_from_folder(path, levels, options), attributes)
         path = inner[0]
     names = column_names(path, delimiter)
     image, split = (_column_called(wanted, names, levels) for wanted in ("image", "split"))
@@ -276,7 +276,7 @@ def read_manifest(
         read.places,
         **options,
     )
-    return _with_attributes(manifest, attributes)
+    return with_attributes(manifest, attributes)
 
 
 def _column_called(wanted: str, names: Sequence[str], levels: Sequence[str] | None) -> str:
@@ -331,7 +331,8 @@ def _column(texts: list[str]) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
-def _with_attributes(manifest: Manifest, attributes: Path | str | None) -> Manifest:
+def with_attributes(manifest: Manifest, attributes: Path | str | None) -> Manifest:
+    """The manifest with the class descriptions of a table, see `attributes.read_attributes`; None changes nothing."""
     if attributes is None:
         return manifest
     return dataclasses.replace(manifest, attributes=read_attributes(attributes, manifest.taxonomy))

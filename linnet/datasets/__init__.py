@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from linnet.errors import DataError, nearest
-from linnet.manifest import Manifest, read_manifest
+from linnet.manifest import Manifest, read_manifest, with_attributes
 
-__all__ = ["KNOWN", "load_data"]
+__all__ = ["DRAWN", "KNOWN", "load_data"]
 
 KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "awa2-hgtl": ("linnet.datasets.awa2", {}),
     "cifar100": ("linnet.datasets.cifar100", {}),
     "creatures": ("linnet.datasets.creatures", {}),
     "cub": ("linnet.datasets.cub", {}),
+    "cub-hgtl": ("linnet.datasets.cub", {"described": True}),
     "cub-official": ("linnet.datasets.cub", {"official": True}),
     "dogs": ("linnet.datasets.dogs", {}),
     "dogs-suffix": ("linnet.datasets.dogs", {"coarse": "suffix"}),
+    "flowers": ("linnet.datasets.flowers", {}),
+    "flowers-hgtl": ("linnet.datasets.flowers", {"split": "drawn"}),
     "imagenet": ("linnet.datasets.imagenet", {}),
     "imagenet-parents": ("linnet.datasets.imagenet", {"classes": "parents"}),
     "nabirds": ("linnet.datasets.nabirds", {}),
@@ -28,8 +32,17 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 """Every data set that has a name: the module whose `load(root, **options)` makes its manifest, and options that the
 name stands for. A reading that changes classes or splits is a name of its own, so that a recipe says it in one word."""
 
+DRAWN = ("awa2-hgtl", "flowers-hgtl")
+"""Data sets whose split the option `seed` draws: a recipe's seed chooses it, so that seeds average over splits."""
 
-def load_data(name_or_path: str | Path, root: Path | str | None = None, **options: Any) -> Manifest:
+
+def load_data(
+    name_or_path: str | Path,
+    root: Path | str | None = None,
+    *,
+    attributes: Path | str | None = None,
+    **options: Any,
+) -> Manifest:
     """The manifest of a known data set, or of a table or folder of images.
 
     Args:
@@ -37,6 +50,8 @@ def load_data(name_or_path: str | Path, root: Path | str | None = None, **option
             "./creatures".
         root: where the known set's files lie (default: LINNET_DATA, else ~/.cache/linnet), or what the image
             paths in a table are relative to (default: the table's folder).
+        attributes: a table of class descriptions, in place of those that a known set may come with; see
+            `attributes.read_attributes`.
         options: passed to the known set's `load`, or to `read_manifest`.
 
     Raises:
@@ -47,7 +62,8 @@ def load_data(name_or_path: str | Path, root: Path | str | None = None, **option
     if name in KNOWN:
         module, meant = KNOWN[name]
         load: Callable[..., Manifest] = import_module(module).load
-        return load(None if root is None else Path(root), **{**meant, **options})
+        manifest = load(None if root is None else Path(root), **{**meant, **options})
+        return with_attributes(manifest, attributes)
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise DataError(
@@ -55,4 +71,4 @@ def load_data(name_or_path: str | Path, root: Path | str | None = None, **option
             f"{Path.cwd()}). Known are {', '.join(KNOWN)}; anything else must be the path of a table "
             "(CSV, TSV, Parquet, JSON lines) or of a folder of images"
         )
-    return read_manifest(path, root=None if root is None else Path(root), **options)
+    return read_manifest(path, root=None if root is None else Path(root), attributes=attributes, **options)

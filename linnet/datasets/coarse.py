@@ -1,4 +1,4 @@
-"""Coarse classes of public data sets, as tables that ship with Linnet: class name, tab, coarse class name."""
+"""Coarse classes of public data sets, as tables that ship with Linnet: class name, tab, the names above it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from linnet.errors import DataError, nearest
 from linnet.hierarchy import first_few
 from linnet.taxonomy import Taxonomy
 
-__all__ = ["coarse_table", "grouped"]
+__all__ = ["coarse_table", "grouped", "table_lines"]
 
 
 @cache
 def coarse_table(name: str) -> Mapping[str, str]:
-    """Class name to coarse class name: "cub", "dogs" or "nabirds". Lines that start with # are comments."""
+    """Class name to coarse class name: "awa2", "cub", "dogs" or "nabirds"."""
+    return {line[0]: line[1] for line in table_lines(name)}
+
+
+def table_lines(name: str) -> list[tuple[str, ...]]:
+    """The cells of each line of a table that ships. Lines that start with # are comments."""
     text = (files("linnet.datasets") / "tables" / f"{name}.tsv").read_text(encoding="utf-8")
-    return dict(line.split("\t", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return [tuple(line.split("\t")) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def grouped(names: Sequence[str], groups: Mapping[str, str], source: str) -> Taxonomy:

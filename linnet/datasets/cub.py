@@ -31,7 +31,7 @@ _HOW = f"Fetch CUB_200_2011.tgz (1.2 GB) from {URL} and unpack it with 'tar xzf 
 _SLIP = {"Green_tailed_Towhee": "Tern"}
 
 
-def load(root: Path | str | None = None, *, official: bool = False) -> Manifest:
+def load(root: Path | str | None = None, *, official: bool = False, described: bool = False) -> Manifest:
     """Read CUB-200-2011 as a manifest with levels ("coarse", "fine") and splits "train" and "test".
 
     Class names are the official ones without their number: "001.Black_footed_Albatross" is
@@ -42,6 +42,7 @@ def load(root: Path | str | None = None, *, official: bool = False) -> Manifest:
     Args:
         root: the folder `CUB_200_2011`, or the one that holds it; default as `fetch.data_root` says.
         official: keep the published grouping's slip, Green_tailed_Towhee under Tern.
+        described: refuse a copy without class attributes: paper 000's CUB-HGTL has them.
 
     Raises:
         DataError: files are absent (says which, where they were looked for, and where they come from), cannot
@@ -54,6 +55,8 @@ def load(root: Path | str | None = None, *, official: bool = False) -> Manifest:
     groups = {**coarse_table("cub"), **(_SLIP if official else {})}
     taxonomy = grouped(list(names.values()), groups, f"{folder}/classes.txt")
     numbers = {key: number for number, key in enumerate(names)}
+    if described and not (folder / ATTRIBUTES).is_file():
+        raise DataError(f"CUB-HGTL: the class attributes are not there ({folder / ATTRIBUTES}). {_HOW}")
     return listed_manifest("cub", photos, taxonomy, numbers, _attributes(folder, names))
 
 

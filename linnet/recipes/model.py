@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from linnet.datasets import KNOWN
+from linnet.datasets import DRAWN, KNOWN
 from linnet.recipes.messages import translate
 
 __all__ = ["FREE", "PROVENANCE", "READING", "Recipe"]
 
-READING = ("levels", "delimiter", "qualify", "allow_skips")
-"""The settings that say how a table or folder is read; see `manifest.read_manifest`."""
+READING = ("levels", "delimiter", "qualify", "allow_skips", "attributes")
+"""The settings that say how a table or folder is read; see `manifest.read_manifest`. A known set takes the last one."""
 
 FREE = ("seed", "threads", "workers", "device", "root", "road", "compile", "delimiter")
 """The settings that say where, how fast and with which draws; a recipe that differs in these alone is the same."""
@@ -63,6 +63,10 @@ class Recipe(BaseModel):
     )
     allow_skips: bool = Field(
         default=False, description="reading: a class that no row tells takes the name of the finer one"
+    )
+    attributes: str | None = Field(
+        default=None,
+        description="table of class descriptions, a row a class: its name, then numbers (CSV, Parquet, npy, ...)",
     )
     coarse: str | None = Field(default=None, description="level to learn from; none = the coarsest")
     fine: str | None = Field(default=None, description="level to find; none = the finest")
@@ -209,8 +213,11 @@ class Recipe(BaseModel):
         return type(self).read({**self.model_dump(), **settings})
 
     def reading(self) -> dict[str, Any]:
-        """The reading options that are set, as keywords for `datasets.load_data`; {} for a known data set."""
-        return {} if self.data in KNOWN else self._reading_set()
+        """The reading options that are set, as keywords for `datasets.load_data`.
+
+        The seed is among them where the data set's split is drawn, so that runs of several seeds average over splits.
+        """
+        return self._reading_set() | ({"seed": self.seed} if self.data in DRAWN else {})
 
     def _reading_set(self) -> dict[str, Any]:
         return {
@@ -221,9 +228,10 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.data in KNOWN and self._reading_set():
+        given = [name for name in self._reading_set() if name != "attributes"]
+        if self.data in KNOWN and given:
             raise ValueError(
-                f"{', '.join(self._reading_set())}: for tables and folders only; {self.data!r} is a known data set "
+                f"{', '.join(given)}: for tables and folders only; {self.data!r} is a known data set "
                 f"(a folder of that name is ./{self.data})"
             )
         if (self.mean is None) != (self.std is None):

@@ -90,9 +90,10 @@ class Run:
         if self.data is None or manifest is not None:
             there = self.summary.get("data_path")
             source = there if there and Path(there).exists() else self.recipe.data
-            manifest = manifest or load_data(
-                source, self.recipe.root and Path(self.recipe.root), **self.recipe.reading()
-            )
+            options = self.recipe.reading()
+            if (table := self.summary.get("attributes_path")) and Path(table).exists():
+                options["attributes"] = table
+            manifest = manifest or load_data(source, self.recipe.root and Path(self.recipe.root), **options)
             data = prepare(self.recipe, manifest)
             if data.manifest.fingerprint != self.summary["data"]:
                 raise RunError(

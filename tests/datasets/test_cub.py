@@ -136,3 +136,11 @@ def test_a_listed_image_that_is_not_there(root: Path) -> None:
     with pytest.raises(LinnetError, match=r"images\.txt line 1") as raised:
         check_images(manifest=manifest, rows=manifest.rows(), progress=False)
     assert not isinstance(raised.value, ManifestError)
+
+
+def test_cub_hgtl_comes_with_its_descriptions(root: Path) -> None:
+    with pytest.raises(DataError, match="the class attributes are not there"):
+        load_data("cub-hgtl", root)
+    write_attributes(root, [f"{i} {i}" for i in range(1, 201)])
+    described = load_data("cub-hgtl", root)
+    assert described.attributes is not None and described.fingerprint == load_data("cub", root).fingerprint

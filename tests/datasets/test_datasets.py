@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linnet.datasets import KNOWN, load_data
+from linnet.datasets import DRAWN, KNOWN, load_data
 from linnet.errors import DataError
 
 
@@ -42,3 +42,16 @@ def test_drawing_needs_no_torch() -> None:
         "load_data('patches'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_drawn_sets_take_a_seed() -> None:
+    for name in DRAWN:
+        assert "seed" in signature(import_module(KNOWN[name][0]).load).parameters
+
+
+def test_a_table_of_descriptions_goes_with_any_set(tmp_path: Path) -> None:
+    names = load_data("creatures", train_per_class=1).taxonomy.classes[1]
+    table = tmp_path / "a.csv"
+    table.write_text("class,x\n" + "".join(f"{name},{number}\n" for number, name in enumerate(names)))
+    found = load_data("creatures", train_per_class=1, attributes=table).attributes
+    assert found is not None and found.columns == ("x",) and found.of(names)[:, 0].tolist() == list(range(24))

@@ -83,6 +83,14 @@ def test_reading_options_are_those_that_are_set() -> None:
     assert recipe.reading() == {"levels": ("a", "b"), "delimiter": "\t", "allow_skips": True}
 
 
+def test_a_known_set_takes_a_table_of_descriptions_and_a_drawn_one_the_seed() -> None:
+    assert Recipe(data="cub", attributes="a.npy").reading() == {"attributes": "a.npy"}
+    assert Recipe(data="flowers-hgtl", seed=3).reading() == {"seed": 3}
+    assert Recipe(data="flowers", seed=3).reading() == {}
+    with pytest.raises(RecipeError, match="levels: for tables and folders only; 'cub' is a known data set"):
+        Recipe.read({"data": "cub", "levels": ["a"], "attributes": "a.npy"})
+
+
 RECIPES = st.builds(
     Recipe,
     data=st.text(st.characters(exclude_categories=["Cs"])),
