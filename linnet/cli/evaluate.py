@@ -25,6 +25,9 @@ def evaluate(
     on: Annotated[str | None, typer.Option(help="Split (val is validation); by default test, else validation.")] = None,
     root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help="Of an ensemble, the first members alone: 1, 2, ...; by default all.")
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Append the figures to this file of JSON lines, one line a metric.")
     ] = None,
@@ -35,13 +38,14 @@ def evaluate(
     from linnet.report.results import append_results
     from linnet.training.run import Run
 
-    runs = [Run.open(folder) for folder in folders]
+    runs = [Run.open(folder, members) for folder in folders]
     moved = {key: value for key, value in (("root", root), ("device", device)) if value is not None}
     for run in runs:
         run.recipe = run.recipe.change(**moved)
     found = [run.evaluate(on) for run in runs]
     for run, each in zip(runs, found, strict=True):
-        title = f"{run.folder}: {run.recipe.method} on {each.images:,} {each.split} images"
+        first = f", its first {members}," if members else ""
+        title = f"{run.folder}: {run.recipe.method}{first} on {each.images:,} {each.split} images"
         show_figures(title, each.figures, each.floors, run.recipe.published)
         for mark in each.marks:
             tell(f"mark: {mark}")

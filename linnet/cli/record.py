@@ -39,12 +39,12 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "")
     shared = {
         **{key: getattr(recipe, key) for key in ("paper", "table", "protocol")},
         "scale": recipe.scale or "own",
-        "row": recipe.row or recipe.method,
+        "row": _row(first),
         "dataset": recipe.dataset or recipe.data,
         "start": first.bundle.card["start"],
         "split": found[0].split,
         "seeds": seeds,
-        "seconds": round(fmean(each["seconds"] for each in said), 1),
+        "seconds": round(fmean(run.seconds for run in runs), 1),
         "machine": said[0]["machine"],
         "versions": said[0]["versions"],
         "command": _command(said[0]["command"]),
@@ -57,11 +57,19 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "")
             metric=metric,
             values=tuple(round(each.figures[metric], 4) for each in found),
             floor=_mean([each.floors.get(metric) for each in found]),
-            published=recipe.published.get(metric),
+            published=recipe.published.get(metric) if shared["row"] == recipe.row else None,
         )
         for metric in found[0].figures
         if all(metric in each.figures for each in found)  # a run without a mistake has no severity
     ]
+
+
+def _row(run: Run) -> str:
+    """What results call a run; an ensemble's first member, which learnt from labels alone, is a single model."""
+    name = run.recipe.row or run.recipe.method
+    if run.members is None or run.members == run.recipe.options.get("members", 1):
+        return name
+    return "single" if run.members == 1 else f"{name}[members={run.members}]"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -122,7 +122,13 @@ def _resumed(arguments: list[str], recipe: str | None, root: str | None, out: Pa
     if not (out / "recipe.json").exists():
         raise RunError(f"{out} holds no run to resume; give the run's folder, or leave --resume out to begin one")
     stored = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
-    return read_settings(arguments, recipe or stored, root)
+    settings = read_settings(arguments, recipe or stored, root)
+    if settings.options == stored.options:
+        return settings
+    # Such as members: a recipe with more of them than it names is no longer that recipe.
+    told = ", ".join(f"{key}={value}" for key, value in settings.options.items() if stored.options.get(key) != value)
+    note = "; ".join(filter(None, [stored.note, f"grown to {told}"]))
+    return settings.model_copy(update={"scale": "own" if stored.scale else "", "published": {}, "note": note})
 
 
 def _run(settings: Recipe, folder: Path, resume: bool) -> None:

@@ -31,5 +31,5 @@ class DeepHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """Embedding (B, D) to logits (B, classes), float32; a training batch needs two images."""
         with in_full_precision(embedding):
-            logits: Tensor = self.layers(embedding.to(self.layers[1].weight.dtype))
+            logits: Tensor = self.layers(embedding.float())
             return logits

@@ -227,11 +227,11 @@ class Method(nn.Module, ABC):
         """The training stages; by default one, of all parameters at the recipe's learning rate."""
         return [Stage("train", [ParameterGroup(list(self.parameters()))])]
 
-    def enter(self, stage: int) -> None:  # noqa: B027
+    def enter(self, stage: int) -> None:
         """Training goes on with this stage (0, 1, ...): told before its first step, and when a run is resumed in it."""
 
     @classmethod
-    def grows(cls, old: Options, new: Options) -> bool:
+    def grows(cls, old: Any, new: Any) -> bool:
         """Whether a finished run with old options goes on by the new ones with further stages, all else the same."""
         return False
 

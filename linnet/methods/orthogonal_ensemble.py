@@ -87,13 +87,13 @@ class OrthogonalEnsemble(Method):
             raise RecipeError(f"members = {members}: the run has {len(self.heads)}; give 1 to {len(self.heads)}")
         nets = [self._nets.net(number) for number in range(members)]
         options = self.options.model_copy(update={"members": members})
-        return OrthogonalEnsemble(Together(nets), self.task, options, self.heads[:members]).train(self.training)
+        heads = list(self.heads)[:members]
+        return OrthogonalEnsemble(Together(nets), self.task, options, heads).train(self.training)
 
     @classmethod
-    def grows(cls, old: Options, new: Options) -> bool:
+    def grows(cls, old: OrthogonalEnsembleOptions, new: OrthogonalEnsembleOptions) -> bool:
         """Whether only members were added."""
-        was, now = old.model_dump(), new.model_dump()
-        return bool(was.pop("members") < now.pop("members") and was == now)
+        return new.members > old.members and new.model_copy(update={"members": old.members}) == old
 
     def stages(self) -> list[Stage]:
         """One for each member."""

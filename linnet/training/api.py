@@ -28,6 +28,7 @@ from linnet.randomness import seeded
 from linnet.recipes import Recipe
 from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
+from linnet.training.checkpoint import Checkpoints
 from linnet.training.compiling import compile_net
 from linnet.training.data import TrainingData, available, prepare
 from linnet.training.device import Place, find_place, share_buffers
@@ -83,8 +84,7 @@ def train(
     with frozen_backbone(method) if recipe.frozen else nullcontext() as net:
         frozen = Frozen(net, preprocessing, recipe, place, progress) if net else None
         sources = _sources(recipe, data, preprocessing, place, frozen)
-        if not begun:
-            _claim(out, recipe, data, place)
+        (_renew if begun else _claim)(out, recipe, data, place)
         loop = Loop(
             method=method,
             source=sources["train"],
@@ -155,6 +155,25 @@ def _data_path(data: str) -> str | None:
     return str(Path(data).resolve()) if data and data not in KNOWN and Path(data).exists() else None
 
 
+def _stored(out: Path) -> Recipe:
+    return Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
+
+
+def _grows(out: Path, old: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether the folder holds a finished run to which the recipe adds stages, such as an ensemble's next member."""
+    method = method_class(recipe.method)
+    options = [method.Options.model_validate(each) for each in (old["options"], recipe.options)]
+    return method.grows(*options) and Checkpoints(out / "checkpoints").finished
+
+
+def _renew(out: Path, recipe: Recipe, _: TrainingData, place: Place) -> None:
+    """Let the folder say what a run that grows will be; until it is, its old bundle does not pass for that."""
+    if place.main and _stored(out).options != recipe.options:
+        files.remove(out / "bundle" / "bundle.json")
+        files.write_json(out / "recipe.json", recipe.model_dump(mode="json"))
+    place.wait()
+
+
 def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: Place) -> bool:
     """Whether the folder holds this very run; an error if it holds another, or `resume` was not given."""
     if out.exists() and not out.is_dir():
@@ -165,9 +184,9 @@ def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, plac
         return False
     if not resume:
         raise RunError(f"{out} already holds a run; add --resume to go on with it, or give another --out")
-    old = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json").model_dump()
+    old = _stored(out).model_dump()
     differing = [name for name, value in recipe.model_dump().items() if name not in _FREE and old[name] != value]
-    if differing:
+    if differing and not (differing == ["options"] and _grows(out, old, recipe)):
         told = "; ".join(f"{name}: {old[name]!r} then, {recipe.model_dump()[name]!r} now" for name in differing)
         raise RunError(
             f"{out} holds a run with other settings ({told}); resume with the old ones, or give another --out"
@@ -240,8 +259,8 @@ def _net(recipe: Recipe) -> Backbone:
 
 
 def _fit_whitening(method: Method, source: Source, out: Path, place: Place) -> None:
-    """Fit whitened backbones to the training images, unless a checkpoint holds the fit."""
-    if (out / "checkpoints" / "index.json").exists():
+    """Fit whitened backbones to the training images, unless a checkpoint holds the fit of every one."""
+    if (out / "checkpoints" / "index.json").exists() and not Checkpoints(out / "checkpoints").finished:
         return
     for net in (part for part in method.modules() if isinstance(part, Whitened)):
         net.fit(batch.images for batch in source.sequential(512))

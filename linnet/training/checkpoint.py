@@ -98,6 +98,11 @@ class Checkpoints:
             )
         return None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the newest checkpoint is that of a finished run."""
+        return any(entry["progress"]["finished"] for entry in self._index()[-1:])
+
     def _index(self) -> list[dict[str, Any]]:
         path = self.folder / "index.json"
         return list(files.read_json(path)) if path.exists() else []

@@ -258,8 +258,12 @@ class Loop:
         self.checkpoints.save(tensors, self.progress)
 
     def _restore(self, tensors: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
-        self.progress = progress
-        self.method.load_state_dict(_named(tensors, "model."))
+        self.progress, state = progress, _named(tensors, "model.")
+        if progress.finished and progress.stage < len(self.stages):
+            # Stages were added since, such as an ensemble's next member; what they train is as it was built.
+            kept = {name: getattr(progress, name) for name in ("stage", "epochs_done", "log_bytes", "seconds")}
+            self.progress, state = Progress(**kept), {**self.method.state_dict(), **state}
+        self.method.load_state_dict(state)
         self.sums = {name: value.to(self.place.device) for name, value in _named(tensors, "sum.").items()}
         if self.scaler.is_enabled() and "scaler" in tensors:
             scale, tracker = tensors["scaler"].tolist()

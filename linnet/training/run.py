@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,20 @@ class Evaluation:
 
 @dataclass
 class Run:
-    """A finished run: `Run.open(folder)`, or what `linnet.train` returns."""
+    """A finished run: `Run.open(folder)`, or what `linnet.train` returns.
+
+    Attributes:
+        members: of an ensemble, how many of its members predict, the first ones; None for all.
+    """
 
     folder: Path
     recipe: Recipe
     data: TrainingData | None = None
+    members: int | None = None
 
     @classmethod
-    def open(cls, folder: Path | str) -> Run:
-        """Open a run folder.
+    def open(cls, folder: Path | str, members: int | None = None) -> Run:
+        """Open a run folder, of an ensemble with its first members alone where their number is given.
 
         Raises:
             RunError: it is no run folder, or its training has not finished.
@@ -69,17 +75,32 @@ class Run:
             raise RunError(f"{folder}: no run folder (recipe.json is not there)")
         if not (folder / "bundle" / "bundle.json").exists():
             raise RunError(f"{folder}: training has not finished; go on with: linnet train --resume --out {folder}")
-        return cls(folder, Recipe.read(files.read_json(folder / "recipe.json"), f"{folder}/recipe.json"))
+        recipe = Recipe.read(files.read_json(folder / "recipe.json"), f"{folder}/recipe.json")
+        return cls(folder, recipe, members=members)
 
     @cached_property
     def bundle(self) -> Bundle:
-        """What prediction needs."""
-        return open_bundle(self.folder / "bundle")
+        """What prediction needs.
+
+        Raises:
+            RecipeError: the run has not as many members.
+        """
+        opened = open_bundle(self.folder / "bundle")
+        return opened if self.members is None else replace(opened, method=opened.method.prefix(self.members))
 
     @property
     def summary(self) -> dict[str, Any]:
         """What `training.json` says: seconds, best epoch, machine, versions."""
         return dict(files.read_json(self.folder / "training.json"))
+
+    @property
+    def seconds(self) -> float:
+        """How long training took; of an ensemble's first members, how long it had taken when the last of them stood."""
+        if self.members is None:
+            return float(self.summary["seconds"])
+        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        stages = list(dict.fromkeys(line["stage"] for line in lines))
+        return float(max(line["seconds"] for line in lines if line["stage"] == stages[self.members - 1]))
 
     def load(self, manifest: Manifest | None = None) -> TrainingData:
         """The run's data, read again where it came from unless given.
@@ -104,7 +125,7 @@ class Run:
         return self.data
 
     def evaluate(self, split: str | None = None, manifest: Manifest | None = None) -> Evaluation:
-        """Figures of one split, in float32, also written to `evaluation-SPLIT.json`.
+        """Figures of one split, in float32, also written to `evaluation-SPLIT.json`, or `-SPLIT-members-2.json`.
 
         The recipe's `test_views` are averaged here alone: while training, one view of a validation image is enough.
 
@@ -130,7 +151,8 @@ class Run:
             marks(self.recipe, self.bundle.card["start"]),
         )
         if place.main:
-            files.write_json(self.folder / f"evaluation-{split}.json", asdict(evaluation))
+            part = "" if self.members is None else f"-members-{self.members}"
+            files.write_json(self.folder / f"evaluation-{split}{part}.json", asdict(evaluation))
         return evaluation
 
     def _predict(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:

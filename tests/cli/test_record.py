@@ -22,7 +22,9 @@ def run(seed: int, **changes: Any) -> Any:
     }
     recipe = load_recipe("cifar100/coins").change(seed=seed, **changes)
     bundle = SimpleNamespace(card={"start": "scratch"})
-    return SimpleNamespace(folder=Path(f"runs/{seed}"), recipe=recipe, summary=summary, bundle=bundle)
+    return SimpleNamespace(
+        folder=Path(f"runs/{seed}"), recipe=recipe, summary=summary, bundle=bundle, members=None, seconds=10.0 + seed
+    )
 
 
 def evaluation(figure: float) -> Any:
@@ -44,6 +46,18 @@ def test_a_run_without_a_recipe_s_names_gets_them() -> None:
     one.recipe = Recipe(data="photos.csv", method="coarse")
     line = results_of([one], [evaluation(50.0)])[0]
     assert (line.paper, line.row, line.dataset, line.scale) == ("linnet", "coarse", "photos.csv", "own")
+
+
+@pytest.mark.parametrize(("members", "row"), [(1, "single"), (2, "mine[members=2]"), (3, "mine"), (None, "mine")])
+def test_an_ensemble_s_first_members_are_a_row_of_their_own(members: int | None, row: str) -> None:
+    one = run(0)
+    one.members = members
+    one.recipe = Recipe(
+        data="cub", row="mine", method="orthogonal-ensemble", options={"members": 3}, published={"fine_top1": 88.0}
+    )
+    found = SimpleNamespace(split="test", figures={"fine_top1": 70.0}, floors={}, marks=[])
+    line = results_of([one], [found])[0]
+    assert (line.row, line.published) == (row, 88.0 if row == "mine" else None)
 
 
 def test_runs_must_be_seeds_of_one_recipe() -> None:
