@@ -25,6 +25,7 @@ METHODS = {
     "cos-softmax": "linnet.methods.cos_softmax:CosSoftmax",
     "vse": "linnet.methods.vse:Vse",
     "spaen": "linnet.methods.spaen:Spaen",
+    "gcnz": "linnet.methods.gcnz:Gcnz",
     "ridge": "linnet.methods.ridge:Ridge",
 }
 
