@@ -74,10 +74,8 @@ def load(
     if not len(labels) or labels.min() < 1 or labels.max() > tree.count(-1):
         raise DataError(f"{folder / _FILES[0]}: labels are not in 1..{tree.count(-1)}; fetch it again from {URL}")
     fine = labels - 1
-    if split == "drawn":
-        names, codes = ("train", "test"), draw_split(fine, tree.classes[-1], seed)
-    else:
-        names, codes = tuple(_SPLITS), _official(folder / _FILES[1], len(fine))
+    names: tuple[str, ...] = ("train", "test") if split == "drawn" else tuple(_SPLITS)
+    codes = draw_split(fine, tree.classes[-1], seed) if split == "drawn" else _official(folder / _FILES[1], len(fine))
     paths = [f"image_{number:05d}.jpg" for number in range(1, len(fine) + 1)]
     return Manifest(
         source="flowers",
