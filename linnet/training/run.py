@@ -20,8 +20,10 @@ from linnet.errors import RecipeError, RunError
 from linnet.images import load_images
 from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
+from linnet.methods.base import Method, Need
 from linnet.recipes import Recipe
 from linnet.training.bundle import Bundle, open_bundle
+from linnet.training.ceiling import METRIC, nearest_neighbour
 from linnet.training.data import TrainingData, prepare
 from linnet.training.device import Place, find_place
 from linnet.training.evaluate import Outputs, floors, measure, predict
@@ -128,6 +130,7 @@ class Run:
         """Figures of one split, in float32, also written to `evaluation-SPLIT.json`, or `-SPLIT-members-2.json`.
 
         The recipe's `test_views` are averaged here alone: while training, one view of a validation image is enough.
+        Beside a method that learns from descriptions stands what fine labels would give, `fine_top1_neighbour`.
 
         Args:
             split: "test" where the data has one, else "validation", when None.
@@ -142,12 +145,19 @@ class Run:
         if rows is None or not len(rows):
             raise RecipeError(f"split {split!r} has no images; splits there: {', '.join(data.rows)}")
         place = find_place(self.recipe.change(precision="fp32"))
-        said = self._predict(data, rows, place)
+        method = self.bundle.method
+        said = self._predict(method, data, rows, place)
+        figures = measure(data, rows, said, self.recipe.recall_at)
+        chance = floors(data, rows, self.recipe.recall_at, said)
+        if Need.ATTRIBUTES in method.needs:
+            ceiling = nearest_neighbour(method, data, rows, lambda each, its: self._predict(each, data, its, place))
+            if ceiling is not None:
+                figures[METRIC], chance[METRIC] = ceiling
         evaluation = Evaluation(
             split,
             len(rows),
-            measure(data, rows, said, self.recipe.recall_at),
-            floors(data, rows, self.recipe.recall_at, said),
+            figures,
+            chance,
             marks(self.recipe, self.bundle.card["start"]),
         )
         if place.main:
@@ -155,9 +165,9 @@ class Run:
             files.write_json(self.folder / f"evaluation-{split}{part}.json", asdict(evaluation))
         return evaluation
 
-    def _predict(self, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:
-        """What the bundle's method says of some rows; from feature maps where the net was frozen, but for ten views."""
-        method, preprocessing = self.bundle.method.to(place.device), self.bundle.preprocessing
+    def _predict(self, method: Method, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:
+        """What a method says of some rows; from feature maps where the net was frozen, but for ten views."""
+        method, preprocessing = method.to(place.device), self.bundle.preprocessing
         views = self.recipe.test_views
         with frozen_backbone(method) if self.recipe.frozen and views < 10 else nullcontext() as net:
             if net is not None:
