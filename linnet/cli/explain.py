@@ -64,19 +64,19 @@ def explain(
     from linnet.explain.maps import Wanted
     from linnet.explain.pictures import look
 
-    runs, images = _sorted(arguments, root)
+    runs, images = _sorted(arguments, root, members)
     target = out or runs[0].folder / "explain.html"
     if target.suffix.lower() not in (".html", *_FIGURES):
         raise RunError(f"--out {target}: give a page, .html, or a figure, {', '.join(_FIGURES)}")
     inputs = find_images(images, count or _MANY) if images else draw(runs[0], split, count or _FEW)
-    wanted = Wanted(kind.value, name, level, members)
+    wanted = Wanted(kind.value, name, level)
     views = [look(_named(run, runs), run.bundle, inputs, wanted) for run in runs]
     for note in (note for view in views for note in view.notes):
         tell(f"note: {note}")
     _write(target, inputs, views, runs, wanted.kind)
 
 
-def _sorted(arguments: list[str], root: str | None) -> tuple[list[Run], list[str]]:
+def _sorted(arguments: list[str], root: str | None, members: int | None) -> tuple[list[Run], list[str]]:
     """The runs, which come first, and what else is named.
 
     Raises:
@@ -87,7 +87,8 @@ def _sorted(arguments: list[str], root: str | None) -> tuple[list[Run], list[str
     folders: list[str] = []
     while len(folders) < len(arguments) and (Path(arguments[len(folders)]) / "recipe.json").exists():
         folders.append(arguments[len(folders)])
-    runs = [Run.open(folder) for folder in folders or arguments[:1]]  # an error says what the first one lacks
+    # Where nothing is a run, the error says what the first argument lacks.
+    runs = [Run.open(folder, members) for folder in folders or arguments[:1]]
     if root is not None:
         for run in runs:
             run.recipe = run.recipe.change(root=root)

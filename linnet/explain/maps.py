@@ -27,13 +27,11 @@ class Wanted:
         kind: Grad-CAM, or the method's own attention.
         name, level: the class that Grad-CAM explains, and its level. By default the class that is predicted, at each
             level the method classifies at, or, for members, at the finest.
-        members: how many of an ensemble's members; None for all.
     """
 
     kind: Kind = "grad-cam"
     name: str | None = None
     level: str | None = None
-    members: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,22 +69,21 @@ def maps_of(method: Method, levels: Levels, images: Tensor, wanted: Wanted) -> M
     Every member of an ensemble is asked for the class that the ensemble predicts, so that its maps can be compared.
 
     Raises:
-        RunError: the method has no class scores, not at that level, or not that many members.
+        RunError: the method has no class scores, or not at that level.
         TaxonomyError: no such class or level.
     """
     with torch.no_grad():
         scores = levels.scores(method.predict(images))
     answers = [_answers(levels, level, each) for level, each in scores.items()]
     of_images = [list(each) for each in zip(*answers, strict=True)] or [[] for _ in images]
-    members = _members(method, wanted.members)
     if wanted.kind == "attention":
-        return _attention(method, levels, images, of_images, len(members))
+        return _attention(method, levels, images, of_images)
     if not scores:
         raise RunError("the method gives no class scores, so there is no Grad-CAM; take --kind attention")
-    found = Maps({}, {}, of_images)
+    found, members = Maps({}, {}, of_images), method.members()
     for level, classes in _targets(levels, scores, wanted, bool(members)).items():
         named = {f"member {number}": member for number, member in enumerate(members, start=1)}
-        for name, asked in (named or {levels.taxonomy.levels[level]: method}).items():
+        for name, asked in (named or {f"{levels.taxonomy.levels[level]} class": method}).items():
             found.maps[name] = grad_cam(asked, images, partial(_picked, levels, level, classes))
             with torch.no_grad():
                 own = levels.scores(asked.predict(images))[level]
@@ -109,14 +106,6 @@ def _answers(levels: Levels, level: int, scores: Tensor, classes: Tensor | None 
     return [Answer(called, readable(names[number]), share) for number, share in pairs]
 
 
-def _members(method: Method, wanted: int | None) -> list[Method]:
-    members = method.members()
-    if wanted is not None and not 1 <= wanted <= len(members):
-        there = f"it has {len(members)}" if members else "it is no ensemble; leave --members out"
-        raise RunError(f"--members {wanted} of a run: {there}")
-    return members[:wanted]
-
-
 def _targets(levels: Levels, scores: dict[int, Tensor], wanted: Wanted, several: bool) -> dict[int, Tensor]:
     """The classes (B,) to explain, by level; of `several` members at the finest level alone, unless one is named."""
     if wanted.name is not None:
@@ -129,15 +118,14 @@ def _targets(levels: Levels, scores: dict[int, Tensor], wanted: Wanted, several:
     return {level: scores[level].argmax(1) for level in chosen}
 
 
-def _attention(method: Method, levels: Levels, images: Tensor, answers: list[list[Answer]], members: int) -> Maps:
-    """The method's own maps, of the first members alone; maps of a predicted class with that answer."""
+def _attention(method: Method, levels: Levels, images: Tensor, answers: list[list[Answer]]) -> Maps:
+    """The method's own maps; those of a predicted class with that answer."""
     with torch.no_grad():
         maps = method.attention(images)
-    first = {name: maps[name] for name in (f"member {number + 1}" for number in range(members)) if name in maps}
     classes = levels.taxonomy.levels
     called = {"coarse class": classes[levels.coarse], "fine class": classes[levels.fine]}
     of = {
         name: [next((answer for answer in row if answer.level == called.get(name)), None) for row in answers]
         for name in maps
     }
-    return Maps(first or maps, of, answers)
+    return Maps(maps, of, answers)

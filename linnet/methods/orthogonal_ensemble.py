@@ -90,6 +90,16 @@ class OrthogonalEnsemble(Method):
         heads = list(self.heads)[:members]
         return OrthogonalEnsemble(Together(nets), self.task, options, heads).train(self.training)
 
+    def members(self) -> list[Method]:
+        """Each member, by itself, with its own logits."""
+        options = self.options.model_copy(update={"members": 1, "average": "logits"})
+        return [
+            OrthogonalEnsemble(Together([self._nets.net(number)]), self.task, options, [self.heads[number]]).train(
+                self.training
+            )
+            for number in range(self.stage + 1)
+        ]
+
     @classmethod
     def grows(cls, old: OrthogonalEnsembleOptions, new: OrthogonalEnsembleOptions) -> bool:
         """Whether only members were added."""

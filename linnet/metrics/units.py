@@ -4,12 +4,17 @@ from __future__ import annotations
 
 __all__ = ["lower_is_better", "unit"]
 
-_UNITS = {"effective_rank": "dimensions", "mistake_severity": "levels", "hierarchical_distance": "levels"}
+_UNITS = {
+    "attention_correlation": "r",
+    "effective_rank": "dimensions",
+    "hierarchical_distance": "levels",
+    "mistake_severity": "levels",
+}
 _LOWER = frozenset({"mistake_severity", "hierarchical_distance"})
 
 
 def unit(metric: str) -> str:
-    """'%' for most; "levels" of the hierarchy, "dimensions" of an embedding."""
+    """'%' for most; "levels" of the hierarchy, "dimensions" of an embedding, "r" for a correlation (-1 to 1)."""
     return _UNITS.get(metric.partition("@")[0], "%")
 
 

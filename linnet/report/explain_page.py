@@ -35,9 +35,9 @@ h1 { font-size: 1.35rem; margin: 0 0 .25rem; } h2 { font-size: 1rem; margin: 0; 
   font-weight: 600; color: var(--quiet); margin: .75rem 0 .4rem; }
 p { margin: .25rem 0; } .quiet { color: var(--quiet); font-size: .875rem; }
 .scale { display: flex; align-items: center; gap: .5rem; margin: .75rem 0 1rem; font-size: .8rem;
-  color: var(--quiet); } .scale img { width: min(14rem, 50vw); height: .8rem; border-radius: 2px; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem;
-  margin: 0 0 1rem; }
+  color: var(--quiet); white-space: nowrap; } .scale img { width: min(14rem, 35vw); height: .8rem; border-radius: 2px; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(36rem, 100%), 1fr)); gap: 1rem; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; }
 .right { color: var(--right); } .wrong { color: var(--wrong); }
 .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(11rem, 45%), 1fr)); gap: .6rem; }
 figure { margin: 0; max-width: 20rem; } figure img { display: block; width: 100%; height: auto; border-radius: 4px; }
@@ -68,7 +68,7 @@ def explain_page(
     Returns:
         Its size in bytes.
     """
-    pictures = len(names) * (1 + sum(len(view.columns) for view in views))
+    pictures = len(names) * sum(1 + len(view.columns) for view in views)
     side = max(96, min(views[0].pixels.shape[1], int(math.sqrt(_PIXELS / pictures))))
     parts = [_HEAD.format(title=escape(title), style=_STYLE), f"<header><h1>{escape(title)}</h1>"]
     parts += [f'<p class="quiet">{escape(line)}</p>' for line in about]
@@ -85,8 +85,8 @@ def _scale() -> str:
     grey = np.full((8, 256, 3), 150, np.uint8)
     strip = overlay(grey, np.tile(np.linspace(0, 1, 256), (8, 1)))
     return (
-        f'<div class="scale"><span>nothing</span><img alt="colour scale from dark to bright" src="{_embedded(strip)}">'
-        "<span>strongest place of the map</span></div>"
+        f'<div class="scale"><span>none</span><img alt="colour scale from dark to bright" src="{_embedded(strip)}">'
+        "<span>strongest of the map</span></div>"
     )
 
 
@@ -94,13 +94,12 @@ def _article(number: int, name: str, truth: str, views: Sequence[View], side: in
     """One image: its name and true class, what each run says of it, and its pictures."""
     known = f' <span class="quiet">{escape(truth)}</span>' if truth else ""
     yield f"<article><h2>{escape(name)}{known}</h2>"
-    for place, view in enumerate(views):
+    for view in views:
         if len(views) > 1:
             yield f"<h3>{escape(view.name)}</h3>"
         yield f"<p>{', '.join(map(_answer, view.answers[number]))}</p>" if view.answers[number] else ""
         yield '<div class="row">'
-        if not place:
-            yield _figure(view.pixels[number], "image", None, side)
+        yield _figure(view.pixels[number], "image", None, side)
         for column in view.columns:
             laid = overlay(view.pixels[number], column.heat[number])
             yield _figure(laid, column.name, column.of[number], side)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from linnet import files
 from linnet.datasets import load_data
@@ -22,6 +23,7 @@ from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
 from linnet.methods.base import Method, Need
 from linnet.recipes import Recipe
+from linnet.training.attention_figures import attention_figures, member_maps
 from linnet.training.bundle import Bundle, open_bundle
 from linnet.training.ceiling import METRIC, nearest_neighbour
 from linnet.training.data import TrainingData, prepare
@@ -153,6 +155,9 @@ class Run:
             ceiling = nearest_neighbour(method, data, rows, lambda each, its: self._predict(each, data, its, place))
             if ceiling is not None:
                 figures[METRIC], chance[METRIC] = ceiling
+        if len(method.members()) > 1:
+            seen, others = attention_figures(self._member_maps(method, data, rows, place), self.recipe.seed)
+            figures, chance = figures | seen, chance | others
         evaluation = Evaluation(
             split,
             len(rows),
@@ -178,6 +183,13 @@ class Run:
             said = predict(method, source, place, self.recipe.batch_size, views, preprocessing.size)
             source.close()
         return said
+
+    def _member_maps(self, method: Method, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Tensor:
+        """What each member of an ensemble looks at in some rows, in one view of each."""
+        source = open_source(data, rows, self.bundle.preprocessing, self.recipe, place)
+        maps = member_maps(method.to(place.device), source, place, self.recipe.batch_size)
+        source.close()
+        return maps
 
     def embed(self, images: Sequence[Path | str] | Path | str, batch_size: int = 64) -> NDArray[np.float32]:
         """Embeddings (n, D) of image files, or of one.
