@@ -26,6 +26,7 @@ METHODS = {
     "vse": "linnet.methods.vse:Vse",
     "spaen": "linnet.methods.spaen:Spaen",
     "gcnz": "linnet.methods.gcnz:Gcnz",
+    "fgn": "linnet.methods.fgn:Fgn",
     "ridge": "linnet.methods.ridge:Ridge",
 }
 

@@ -69,20 +69,21 @@ def total(terms: Losses) -> Tensor:
 def train(method: Method, batch: Batch, steps: int, lr: float = 0.05) -> list[float]:
     """Plain training as the loop does it; the loss of every step."""
     seen: list[float] = []
-    method.train()
     for number, stage in enumerate(method.stages()):
         method.enter(number)
+        method.train()
         groups = [{"params": g.parameters, "lr": lr * g.lr_scale} for g in stage.groups if g.parameters]
         optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9)
-        for _ in range(steps):
-            for terms in method.losses(batch):
-                loss = total(terms)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                for owned in stage.owned:
-                    owned.module.step(UpdateRule(lr * owned.lr_scale, momentum=0.9))
-                seen.append(float(loss.detach()))
+        for step in range(steps):
+            with seeded(0, "step", number, step):  # for what draws from torch's own state
+                for terms in method.losses(batch):
+                    loss = total(terms)
+                    optimizer.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    for owned in stage.owned:
+                        owned.module.step(UpdateRule(lr * owned.lr_scale, momentum=0.9))
+                    seen.append(float(loss.detach()))
     return seen
 
 
