@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from linnet.losses.bilinear import pair_weights, pairwise_bilinear
 from linnet.losses.encoders import PartEncoder, PooledEncoder
 from linnet.randomness import seeded
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 
 
 @settings(deadline=None, max_examples=20)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from linnet.losses.ridge import RidgeSums
 from linnet.randomness import seeded
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0, 30.0])

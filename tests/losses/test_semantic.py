@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from linnet.losses.semantic import Interpreter, alignment_loss, candidate_loss, cosine_scores, msra_
 from linnet.randomness import seeded
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 
 
 def test_g_is_two_layers_each_with_a_leaky_relu() -> None:

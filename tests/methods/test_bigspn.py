@@ -10,7 +10,7 @@ import torch
 
 from linnet.methods.bigspn import BigSpn, BigSpnOptions
 from tests.methods.check import Batch, build, check_method, make_batch, total
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 
 SMALL = {"dim": 16, "hidden": 12, "reduced": 6}
 

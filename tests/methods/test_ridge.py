@@ -13,7 +13,7 @@ from linnet.methods.ridge import Ridge
 from linnet.training.api import train
 from linnet.training.bundle import open_bundle
 from tests.methods.check import Batch, build, bundle_task, make_batch, make_task
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from tests.methods.check import build, check_method, make_batch, total
-from tests.reference import descriptions as literal
+from tests.reference import bigspn as literal
 
 SMALL = {"dim": 16, "hidden": 12, "reduced": 6, "parts": 3}
 
