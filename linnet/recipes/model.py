@@ -36,6 +36,8 @@ _Names = Annotated[tuple[str, ...], Field(min_length=1), _Listed]
 _Counts = Annotated[tuple[_Count, ...], _Listed]
 _Mark = Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_as_mark)]
 _Colour = Annotated[tuple[float, float, float], _Listed]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+_Decays = Annotated[tuple[_Decay, _Decay], _Listed]
 
 
 class Recipe(BaseModel):
@@ -138,6 +140,7 @@ class Recipe(BaseModel):
     )
     lr: float = Field(default=0.1, gt=0, description="peak learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd")
+    betas: _Decays = Field(default=(0.9, 0.999), description="how much adamw's running means keep at a step")
     nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
     weight_decay: float = Field(default=5e-4, ge=0, description="weight decay")
     schedule: Literal["constant", "step", "cosine", "plateau"] = Field(

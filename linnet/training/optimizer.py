@@ -21,7 +21,7 @@ def build_optimizer(stage: Stage, recipe: Recipe, *, scaled: bool = False) -> Op
     groups = [{"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters]
     groups = groups or [{"params": [], "lr_scale": 1.0}]  # a stage that fits in closed form has none
     if recipe.optimizer == "adamw":
-        return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=not scaled)
+        return AdamW(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=not scaled)
     return SGD(
         groups,
         lr=recipe.lr,

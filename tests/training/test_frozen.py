@@ -238,16 +238,26 @@ def test_learning_is_what_it_would_be_in_the_loop(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broken within an epoch, and the cache deleted meanwhile."""
-    recipe = recipe_of(method="coins", epochs=3)
+@pytest.mark.parametrize(
+    ("broken_at", "settings"),
+    [
+        (7, {"method": "coins"}),
+        (18, {"method": "fgn", "optimizer": "adamw", "lr": 1e-3, "options": {"hidden": 8}}),  # among critics' steps
+        (18, {"method": "gcnz", "options": {"learns": "regression", "dim": 8, "hidden": 8}}),
+    ],
+)
+def test_a_resumed_run_ends_with_the_same_bits(
+    broken_at: int, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken within an epoch, of a later stage too, and the cache deleted meanwhile."""
+    recipe = recipe_of(epochs=3, **settings)
     train(recipe, tmp_path / "whole", tiny_manifest(), progress=False)
     monkeypatch.setattr("linnet.training.loop.CHECKPOINT_SECONDS", 0.0)
     steps, step = [0], api.Loop._step
 
     def broken(*given: object) -> None:
         steps[0] += 1
-        if steps[0] == 7:
+        if steps[0] == broken_at:
             raise KeyboardInterrupt
         step(*given)  # type: ignore[arg-type]
 
