@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from linnet.methods.gcnz import Gcnz
 from tests.methods.check import build, check_method, make_batch, make_task, total, train
-from tests.reference import descriptions as described
+from tests.reference import bigspn as described
 from tests.reference import graph as literal
 
 SMALL = {"dim": 16, "hidden": 12, "neighbours": 2}
