@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +42,8 @@ __all__ = ["ImageCache", "KeptImages"]
 _VERSION = 1
 _SAMPLE = 64
 """Headers that an estimate of the size reads."""
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+"""Linux otherwise counts a mapping's whole length against the memory, and refuses a cache larger than that."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,21 @@ class KeptImages:
 
 @lru_cache(maxsize=8)
 def _mapped(path: Path, length: int) -> NDArray[np.uint8]:
+    if not length:
+        return np.empty(0, np.uint8)
     # Copy on write, because torch warns of arrays that cannot be written to.
-    return np.asarray(np.memmap(path, np.uint8, mode="c", shape=(length,)))
+    with path.open("rb") as stream:
+        if sys.platform == "linux":
+            flags, protection = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+            return np.frombuffer(mmap.mmap(stream.fileno(), length, flags, protection), np.uint8)
+        return np.frombuffer(mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_COPY), np.uint8)
 
 
 class ImageCache:
     """Working images of the files under one root; see the module's text.
 
     Attributes:
-        folder: where they lie; it may be deleted at any time.
+        folder: where they lie; it may be deleted while no run uses it.
         side: length of the shorter side, pixels.
     """
 
@@ -109,17 +119,18 @@ class ImageCache:
         return np.ascontiguousarray(resize(pixels, height, width, self.interpolation))
 
     def images(self, paths: Sequence[str], workers: int = 1) -> tuple[KeptImages, NDArray[np.bool_]]:
-        """Working images of files (n,) that all have an entry, and which of them are damaged: their checksums differ.
+        """Working images of files (n,), and which of them are damaged: their checksums differ, or they have no entry.
 
         Reads every image once, by `workers` threads, which also brings them into memory where that has room.
         """
-        rows = self._rows(paths)
-        offsets, heights, widths, sums = (self._column(name)[rows] for name in ("offset", "height", "width", "crc32"))
+        _mapped.cache_clear()  # a folder that was deleted and made anew has another file of the same name
+        rows, names = self._rows(paths), ("offset", "height", "width", "crc32")
+        offsets, heights, widths, sums = (np.append(self._column(name), 0)[rows] for name in names)
         ends = offsets + 3 * heights * widths
         path = self.folder / self._entries.data
         length = min(int(ends.max(initial=0)), path.stat().st_size if path.exists() else 0)
         kept = KeptImages(path, length, offsets, heights, widths)
-        damaged = ends > length
+        damaged = (rows < 0) | (ends > length)
         whole = np.flatnonzero(~damaged)
         found = list(in_threads(lambda position: zlib.crc32(kept[position].data), whole.tolist(), workers))
         damaged[whole] = np.asarray(found, dtype=np.int64) != sums[whole]

@@ -59,9 +59,10 @@ class Entries:
 
     @property
     def length(self) -> int:
-        """Where the last entry ends in the data file, bytes."""
+        """Where the last entry ends in the data file, bytes, a dropped one too: another process may still read that."""
         offset, height, width = (self.table[name].to_numpy() for name in ("offset", "height", "width"))
-        return int((offset + 3 * height * width).max(initial=0))
+        end = (self.table.schema.metadata or {}).get(b"end", b"0")
+        return max(int((offset + 3 * height * width).max(initial=0)), int(end))
 
 
 def read_entries(folder: Path) -> Entries:
@@ -123,8 +124,9 @@ class Writer:
         replaced = pa.array([*self._dropped, *fresh["path"].to_pylist()], pa.string())
         kept = self.entries.table.filter(pc.invert(pc.is_in(self.entries.table["path"], value_set=replaced)))
         table = pa.concat_tables([kept.replace_schema_metadata(None), fresh]).combine_chunks()
+        table = table.replace_schema_metadata({"data": self.entries.data, "end": str(self._end)})
         with files.atomic_path(self.folder / _TABLE) as aside:
-            pq.write_table(table.replace_schema_metadata({"data": self.entries.data}), aside)
+            pq.write_table(table, aside)
         self.entries, self._added, self._dropped = replace(self.entries, table=table), [], []
         if self._superseded is not None:
             files.remove(self._superseded)
@@ -134,9 +136,10 @@ class Writer:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        end = self._end
+        rows, end = list[tuple[object, ...]](), self._end
         for path, stamp, pixels in waiting:
-            self._added.append((path, *stamp, end, *pixels.shape[:2], zlib.crc32(pixels.data)))
+            rows.append((path, *stamp, end, *pixels.shape[:2], zlib.crc32(pixels.data)))
             end += pixels.size
         content = (pixels.data for _, _, pixels in waiting)
         self._end = files.append_bytes(self.folder / self.entries.data, content, self._end)
+        self._added.extend(rows)  # last: on a full disk the table must not name what is not there

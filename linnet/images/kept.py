@@ -58,8 +58,10 @@ def open_kept(manifest: Manifest, rows: NDArray[np.int64], cache: ImageCache) ->
             f"{damaged.sum():,}",
             f"{len(paths):,}",
         )
+        suspects = [paths[place] for place in np.flatnonzero(damaged)]
         with cache.writing() as writer:
-            writer.drop(paths[place] for place in np.flatnonzero(damaged))
+            _, damaged = cache.images(suspects, cores())  # another process may have mended some meanwhile
+            writer.drop(path for path, bad in zip(suspects, damaged, strict=True) if bad)
     raise RecipeError(
         f"road = 'cache': {cache.folder} does not give back what was written to it; check the disk, or use "
         "road = 'files'"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from linnet.errors import ImageError, RecipeError
 from linnet.images import Augmentation, ImageSource, Preprocessing, check_images, jpeg
 from linnet.images import cache as cache_module
 from linnet.images import cache_file as cache_file_module
-from linnet.images.cache import ImageCache
+from linnet.images.cache import ImageCache, KeptImages
 from linnet.images.decode import open_image
 from linnet.images.kept import find_cache, working_side
 from linnet.images.resize import Pixels
@@ -202,6 +203,77 @@ def test_a_disk_that_does_not_keep_is_refused(files: MakeManifest, monkeypatch: 
     monkeypatch.setattr(cache_module, "zlib", SimpleNamespace(crc32=lambda content: 0))
     with pytest.raises(RecipeError, match="does not give back what was written"):
         source(manifest)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of the memory is asked of Linux")
+def test_a_cache_may_be_larger_than_the_memory(tmp_path: Path) -> None:
+    length = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    path = tmp_path / "pixels-0.bin"
+    path.touch()
+    os.truncate(path, length)  # sparse: it takes no room
+    kept = KeptImages(path, length, *(np.asarray([number]) for number in (length - 12, 2, 2)))
+    kept[0][:] = 1
+    assert kept[0].sum() == 12
+    with path.open("rb") as stream:
+        stream.seek(length - 12)
+        assert stream.read() == bytes(12)
+
+
+def test_a_full_disk_leaves_no_entry_without_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    paths = [f"{number}.png" for number in range(cache_file_module._BLOCK + 1)]
+    with monkeypatch.context() as patch, pytest.raises(RecipeError, match=r"No space left .*make room"):
+        patch.setattr(cache_file_module.files, "append_bytes", full)
+        with ImageCache(tmp_path, 18).writing() as writer:
+            for path in paths:
+                writer.add(path, (1, 1), np.zeros((18, 18, 3), np.uint8))
+    assert ImageCache(tmp_path, 18).lacking(paths, [(1, 1)] * len(paths)).all()
+
+
+def test_two_menders_leave_what_the_other_reads(files: MakeManifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find the same damage; the slower one drops nothing that is mended, and writes over nothing that is read."""
+    manifest = files(6, 30, 40)
+    wanted = views(source(manifest))
+    path = data_file(manifest)
+    length = path.stat().st_size
+    path.write_bytes(bytes(length))
+    look, faster = ImageCache.images, list[ImageSource]()
+
+    def looking(self: ImageCache, paths: Sequence[str], workers: int = 1) -> tuple[KeptImages, NDArray[np.bool_]]:
+        seen = look(self, paths, workers)
+        if not faster:  # while the slower one looks
+            monkeypatch.setattr(ImageCache, "images", look)
+            faster.append(source(manifest))
+        return seen
+
+    monkeypatch.setattr(ImageCache, "images", looking)
+    slower = ImageSource(manifest, np.arange(6)[::-1].copy(), VIEW, RESIZED, seed=7, road="cache")
+    assert torch.equal(views(faster[0]), wanted)
+    assert torch.equal(next(slower.sequential(6)).images.flip(0), next(faster[0].sequential(6)).images)
+    assert path.stat().st_size == 2 * length  # mended once, behind what was damaged
+
+
+def test_what_was_dropped_is_not_written_over(files: MakeManifest) -> None:
+    manifest = files(6, 30, 40)
+    reader = source(manifest)
+    wanted = views(reader)
+    with find_cache(manifest, VIEW, RESIZED).writing() as writer:
+        writer.drop(str(manifest.path(row)) for row in (4, 5))
+    for row in (5, 4):
+        ImageSource(manifest, np.asarray([row]), VIEW, RESIZED, road="cache")
+    assert torch.equal(views(reader), wanted)
+
+
+def test_a_cache_made_anew_is_not_read_as_the_old_one(files: MakeManifest, home: Path) -> None:
+    manifest = files(3, 30, 40)
+    source(manifest)
+    shutil.rmtree(home)
+    for row in range(3):
+        Image.fromarray(np.full((30, 40, 3), 50 + row, np.uint8)).save(manifest.path(row))
+    seen = next(source(manifest).sequential(3)).images.mean((1, 2, 3))
+    np.testing.assert_allclose(seen.numpy() * 255, [50, 51, 52], atol=1e-3)
 
 
 def test_a_changed_file_is_noticed(files: MakeManifest, decoded: list[str]) -> None:
