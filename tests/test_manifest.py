@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from linnet.attributes import Attributes, read_attributes
+from linnet.attributes import Attributes, read_attributes, write_attributes
 from linnet.errors import ManifestError, TaxonomyError
 from linnet.folders import readable_suffixes
 from linnet.manifest import Manifest, build_manifest, from_dataset, read_manifest, write_manifest
@@ -469,6 +469,73 @@ def test_attribute_errors(tmp_path: Path, content: str, message: str) -> None:
     table = saved(tmp_path, content, "attributes.csv")
     with pytest.raises(ManifestError, match=f"(?s){message}"):
         read_manifest(saved(tmp_path, PETS), attributes=table)
+
+
+def array(folder: Path, values: object, names: str | None = "husky\ncat\n", columns: str | None = None) -> Path:
+    """An array of attributes and what stands beside it."""
+    np.save(folder / "pets.npy", np.asarray(values))
+    for text, what in ((names, "names"), (columns, "columns")):
+        if text is not None:
+            (folder / f"pets.{what}.txt").write_text(text, encoding="utf-8")
+    return folder / "pets.npy"
+
+
+def test_attributes_from_an_array(tmp_path: Path) -> None:
+    path = array(tmp_path, [[1, 0.5], [0.25, -1e-3]])
+    manifest = read_manifest(saved(tmp_path, PETS), attributes=path)
+    assert manifest.attributes is not None and manifest.attributes.columns == ("attribute_1", "attribute_2")
+    assert manifest.attributes.of(["cat"]).tolist() == [[0.25, np.float32(-1e-3)]]
+    assert read_attributes(array(tmp_path, [[1, 2], [3, 4]], columns="size\nfur")).columns == ("size", "fur")
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "columns", "message"),
+    [
+        ([[1.0]], None, None, r"must stand in .*pets\.names\.txt: 1 class names"),
+        ([[1.0], [2.0]], "husky\n", None, "names.txt: 1 lines for 2 rows"),
+        ([[1.0], [2.0]], "husky\ncat\n", "a\nb\n", "columns.txt: 2 lines for 1 columns"),
+        ([[1.0], [2.0]], "husky\nhusky\n", None, "names.txt, line 2: class 'husky' is there already, at .*line 1"),
+        ([[1.0], [2.0]], "husky\ndog\n", None, None),
+        ([[1.0], [2.0]], "husky\nhuski\n", None, "line 2: no class 'huski' in the taxonomy; did you mean 'husky'"),
+        ([[np.inf, 1.0], [2.0, np.nan]], "husky\ncat\n", None, "row 1, column 1: inf is not finite\n.*row 2, column 2"),
+        ([[1e300], [2.0]], "husky\ncat\n", None, "row 1, column 1: 1e\\+300 is not finite"),
+        ([1.0, 2.0], "husky\ncat\n", None, r"float64 of shape \(2,\); expected numbers"),
+        ([["a"], ["b"]], "husky\ncat\n", None, "<U1 of shape"),
+    ],
+)
+def test_arrays_that_cannot_be_used(
+    tmp_path: Path, values: object, names: str | None, columns: str | None, message: str | None
+) -> None:
+    path, pets = array(tmp_path, values, names, columns), saved(tmp_path, PETS)
+    if message is None:
+        read_manifest(pets, attributes=path)
+        return
+    with pytest.raises(ManifestError, match=f"(?s){message}"):
+        read_manifest(pets, attributes=path)
+
+
+def test_what_is_no_array_is_refused_and_nothing_in_it_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "pets.npy"
+    with pytest.raises(ManifestError, match="no such file"):
+        read_attributes(path)
+    path.write_bytes(b"no array")
+    with pytest.raises(ManifestError, match="not a readable array"):
+        read_attributes(path)
+    np.save(path, np.array([[print]], dtype=object), allow_pickle=True)
+    with pytest.raises(ManifestError, match="not a readable array"):
+        read_attributes(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".tsv"])
+def test_attributes_written_are_read_again(tmp_path: Path, suffix: str) -> None:
+    values = np.array([[1 / 3, -2e-7], [0, 1e20]], dtype=np.float32)
+    table = Attributes(('a "quoted", one', "b"), ("x", "y, z"), values)
+    write_attributes(table, tmp_path / f"t{suffix}")
+    again = read_attributes(tmp_path / f"t{suffix}")
+    assert (again.names, again.columns) == (table.names, table.columns)
+    assert np.array_equal(again.values, values)
+    with pytest.raises(ManifestError, match=r"written as \.npy, \.csv or \.tsv, not as '\.xls'"):
+        write_attributes(table, tmp_path / "t.xls")
 
 
 def test_attributes_of_another_shape() -> None:

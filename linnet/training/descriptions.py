@@ -35,17 +35,17 @@ def class_attributes(manifest: Manifest, coarse: int, fine: int) -> tuple[Tensor
 
 
 def undescribed(manifest: Manifest, coarse: int, fine: int) -> list[str]:
-    """The fine and coarse classes that have neither a row nor children with one, quoted, for a message.
+    """The classes that lack a row, quoted, for a message: fine ones, and coarse ones that have no children either.
 
     The first one comes with the nearest name in the table. [] where there is no table at all.
     """
     found = _vectors(manifest, coarse, fine)
     if found is None or manifest.attributes is None:
         return []
-    missing = []
-    for level, vectors in {fine: found[1], coarse: found[0]}.items():
-        numbers = np.flatnonzero(np.isnan(vectors).any(1)).tolist()
-        missing += [manifest.taxonomy.classes[level][number] for number in numbers]
+    taxonomy = manifest.taxonomy
+    childless = ~taxonomy.membership(coarse, fine).any(1)
+    lacking = {fine: np.isnan(found[1]).any(1), coarse: np.isnan(found[0]).any(1) & childless}
+    missing = [taxonomy.classes[level][n] for level, mask in lacking.items() for n in np.flatnonzero(mask).tolist()]
     hint = nearest(missing[0], manifest.attributes.names) if missing else ""
     return [repr(name) + (hint if number == 0 else "") for number, name in enumerate(missing)]
 
