@@ -20,6 +20,7 @@ METHODS = {
     "any-level": "linnet.methods.any_level:AnyLevel",
     "coarse-constraint": "linnet.methods.coarse_constraint:CoarseConstraint",
     "orthogonal-ensemble": "linnet.methods.orthogonal_ensemble:OrthogonalEnsemble",
+    "distil": "linnet.methods.distil:Distil",
     "bigspn": "linnet.methods.bigspn:BigSpn",
     "transfer": "linnet.methods.transfer:Transfer",
     "cos-softmax": "linnet.methods.cos_softmax:CosSoftmax",

@@ -43,6 +43,7 @@ class Need(Enum):
     ALL_FINE = "a fine label for every training image"
     ANY_LEVEL = "a label at some level, with fine classes under it, for every training image"
     ATTRIBUTES = "an attribute vector for every class"
+    TEACHER = "a finished run to learn from"
 
 
 class BatchLike(Protocol):
@@ -69,6 +70,8 @@ class Task:
             levels are told.
         coarse_attributes, fine_attributes: float32 (C, A) and (F, A), the description of every class; empty where
             the data has none.
+        teacher: a finished run to learn from: images (B, 3, S, S) to its fine logits (B, F), without a gradient; None
+            where the recipe names none, and for a method that only predicts.
     """
 
     membership: Tensor
@@ -78,6 +81,7 @@ class Task:
     memberships: tuple[Tensor, ...] = ()
     coarse_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     fine_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    teacher: Callable[[Tensor], Tensor] | None = None
 
     def descendants(self, level: int) -> Tensor:
         """Bool (C_l, F): fine class f lies under class c of a level, or is it.

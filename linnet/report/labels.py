@@ -13,6 +13,7 @@ __all__ = ["METRICS", "NAMES", "ROWS", "cell", "has_own_floor", "heading", "in_o
 ROWS = (
     *("coarse", "instance", "coins[all]", "coins", "fine"),
     *("baseline", "cross-entropy", "min-pool", "coarse-constraint", "any-level", "oracle"),
+    *("single", "plain-ensemble", "orthogonal-ensemble", "distilled"),
     *("transfer", "fgn", "gcnz", "spaen", "vse", "cos-softmax", "ridge", "bigspn"),
 )
 """The order of the rows that are known, each with its variants behind it; others follow in the order of the file."""
@@ -29,6 +30,10 @@ NAMES = {
     "coarse-constraint": "Coarse constraint",
     "any-level": "Any level",
     "oracle": "Oracle, fine labels for all",
+    "single": "Single model",
+    "plain-ensemble": "Plain ensemble",
+    "orthogonal-ensemble": "Orthogonal ensemble",
+    "distilled": "Ensemble distilled into one model",
     "transfer": "Domain adaptation",
     "fgn": "FGN",
     "gcnz": "GCNZ",
@@ -38,7 +43,7 @@ NAMES = {
     "ridge": "Ridge regression, the control",
     "bigspn": "BigSPN",
 }
-"""What the rows of papers 000 to 003 and our own are called; a variant, `row[setting]`, is called like its row."""
+"""What the rows of papers 000 to 004 and our own are called; a variant, `row[setting]`, is called like its row."""
 
 METRICS = (
     *("coarse_top1", "fine_top1", "coarse_recall@1"),
@@ -50,13 +55,17 @@ _CLASSIFIERS = (
     *("fine_top1", "fine_top1_nonsingleton", "fine_top5", "coarse_top1", "coarse_top1_implied", "level_consistency"),
     *("mistake_severity", "hierarchical_distance@5", "fine_recall@1"),
 )
+_ENSEMBLES = (
+    *("fine_top1", "fine_top5", "attention_overlap", "coarse_top1", "mistake_severity", "fine_recall@1"),
+    *("milliseconds_per_image", "peak_memory"),
+)
 _DESCRIBED = (
     *("coarse_top1", "fine_top1_restricted", "fine_top5_restricted", "fine_top1_open"),
     *("fine_top1_restricted_nonsingleton", "fine_top1_nonsingleton"),
     *("fine_top1_uniform_child", "fine_top1_largest_child", "fine_top1_oracle_coarse", "fine_top1_neighbour"),
     *("fine_top1_seen", "fine_top1_unseen", "fine_top1_harmonic"),
 )
-_METRICS_OF = {"000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS}
+_METRICS_OF = {"000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS, "004": _ENSEMBLES}
 _OWN_FLOOR = {"fine_top1_restricted", "fine_top5_restricted", "fine_top1_largest_child"}
 
 

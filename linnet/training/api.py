@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from linnet.training.frozen import Frozen, frozen_backbone
 from linnet.training.loop import Loop
 from linnet.training.run import Run
 from linnet.training.source import Source, check_sources, open_source
+from linnet.training.teacher import keep_teacher, open_teacher
 
 __all__ = ["selection_metric", "train"]
 
@@ -85,6 +87,7 @@ def train(
         frozen = Frozen(net, preprocessing, recipe, place, progress) if net else None
         sources = _sources(recipe, data, preprocessing, place, frozen)
         (_renew if begun else _claim)(out, recipe, data, place)
+        keep_teacher(out, method.task.teacher, place)
         loop = Loop(
             method=method,
             source=sources["train"],
@@ -232,8 +235,9 @@ def _sources(
 
 
 def _build(recipe: Recipe, data: TrainingData, place: Place) -> Method:
+    task = replace(data.task(), teacher=open_teacher(recipe, data, _preprocessing(recipe), place))
     with seeded(recipe.seed, "weights"):
-        method = method_class(recipe.method).build(lambda: _net(recipe), data.task(), _options(recipe))
+        method = method_class(recipe.method).build(lambda: _net(recipe), task, _options(recipe))
     for part in method.modules():
         if isinstance(part, Sharded) and place.world > 1:
             part.shard(place.rank, place.world)

@@ -87,13 +87,13 @@ def _build(folder: Path, card: dict[str, Any]) -> Bundle:
         raise ValueError(f"levels {coarse} and {fine} of {len(taxonomy.levels)}")
     state = load_file(folder / "weights.safetensors")
     # A method that knows its classes by descriptions keeps them in its state, by these names.
-    described = {name: state[name] for name in ("coarse_attributes", "fine_attributes") if name in state}
     task = Task(
         torch.from_numpy(taxonomy.membership(coarse, fine)),
         coarse,
         fine,
         memberships=memberships(taxonomy, fine),
-        **described,
+        coarse_attributes=state.get("coarse_attributes", torch.empty(0, 0)),
+        fine_attributes=state.get("fine_attributes", torch.empty(0, 0)),
     )
     chosen = method_class(card["method"])
     preprocessing = Preprocessing.from_json(card["preprocessing"])

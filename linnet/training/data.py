@@ -83,7 +83,7 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
             raise ManifestError(f"{manifest.source}: labelled_only = true, but no training image has a {level} label")
     _check_selection(recipe, rows, carved)
     data = TrainingData(manifest, coarse, fine, rows, carved)
-    have = available(data)
+    have = available(data) | ({Need.TEACHER} if recipe.options.get("teacher") else set())
     needs = method_class(recipe.method).needs
     check_supervision(recipe.method, have, manifest.source, _missing(data, needs - have))
     if Need.SOME_FINE in needs:
@@ -125,6 +125,8 @@ def _missing(data: TrainingData, needs: frozenset[Need]) -> str:
     targets = data.manifest.targets[train]
     if data.coarse == data.fine and needs & {Need.SOME_FINE, Need.ALL_FINE, Need.ANY_LEVEL}:
         return f". It would learn from {levels[data.fine]} labels alone: name two levels, coarse and fine"
+    if Need.TEACHER in needs:
+        return ". Name its folder: teacher=runs/NAME"
     if Need.ATTRIBUTES in needs:
         return _lacking_attributes(data)
     if Need.ALL_FINE in needs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,18 @@ def make_task() -> Task:
     with seeded(0, "attributes"):
         described = torch.rand(FINE, ATTRIBUTES)
     means = membership.float() @ described / membership.sum(1, keepdim=True)
-    return Task(membership, coarse_of_instance=parent[fine], coarse_attributes=means, fine_attributes=described)
+    return Task(
+        membership,
+        coarse_of_instance=parent[fine],
+        coarse_attributes=means,
+        fine_attributes=described,
+        teacher=taught_by(described),
+    )
+
+
+def taught_by(described: Tensor) -> Callable[[Tensor], Tensor]:
+    """A teacher that goes by the images' mean colour."""
+    return lambda images: images.mean((2, 3)) @ described[:, :3].T * 9
 
 
 def make_batch(count: int = IMAGES) -> Batch:
@@ -159,6 +171,7 @@ def _check_relabelling(name: str, options: dict[str, Any] | None) -> None:
         coarse_of_instance=coarse[task.coarse_of_instance],
         coarse_attributes=task.coarse_attributes[coarse.argsort()],
         fine_attributes=task.fine_attributes[fine.argsort()],
+        teacher=taught_by(task.fine_attributes[fine.argsort()]),
     )
     renamed = replace_targets(batch, torch.stack([coarse[batch.targets[:, 0]], fine[batch.targets[:, 1]]], 1))
     seen = []

@@ -40,6 +40,8 @@ def rows_of(recipe: Recipe) -> set[str]:
     if recipe.method == "orthogonal-ensemble":
         together = {"plain-ensemble"} if recipe.options["alpha"] == 0 else {recipe.method}
         return {"single"} if recipe.options["members"] == 1 else together
+    if recipe.method == "distil":
+        return {"distilled"}
     return {"cross-entropy"} if recipe.method == "fine" and recipe.paper == "003" else {recipe.method}
 
 

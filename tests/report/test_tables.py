@@ -39,7 +39,7 @@ def result(row: str, metric: str, values: list[float], **changes: Any) -> Result
 def results() -> list[Result]:
     return [
         result("fine", "fine_recall@1", [50.0]),
-        result("distilled", "fine_recall@1", [44.0]),
+        result("mine", "fine_recall@1", [44.0]),
         result("coins", "fine_recall@1", [40.0, 41.0, 42.0]),
         result("coarse", "fine_recall@1", [32.0, 33.0]),
         result("coarse", "coarse_top1", [60.0]),
@@ -59,7 +59,7 @@ def test_table(results: list[Result]) -> None:
             "| Base (`coarse`) | 60.00 (1 seed) | 32.50 ± 6.35 | 25 min | 85.60 | 37.06 |",
             "| Base-Indi_eff (`coins`) |  | 41.00 ± 2.48 | 25 min |  |  |",
             "| Fine (`fine`) |  | 50.00 (1 seed) | 25 min |  | 71.77 |",
-            "| `distilled` |  | 44.00 (1 seed) | 25 min |  |  |",
+            "| `mine` |  | 44.00 (1 seed) | 25 min |  |  |",
             "",
             "- Base-Indi_eff (`coins`): chosen by fine labels.",
             "",
