@@ -78,7 +78,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _command(text: str) -> str:
-    """The command without the folder its program lies in, which differs from machine to machine."""
-    program, *rest = shlex.split(text) or ["linnet"]
-    name = Path(program).name
-    return shlex.join(["linnet" if name == "__main__.py" else name, *rest])
+    """The command, or several, without the folder its program lies in, which differs from machine to machine."""
+    told = []
+    for each in text.split(" && "):
+        program, *rest = shlex.split(each) or ["linnet"]
+        name = Path(program).name
+        told.append(shlex.join(["linnet" if name == "__main__.py" else name, *rest]))
+    return " && ".join(told)

@@ -123,7 +123,7 @@ def _resumed(arguments: list[str], recipe: str | None, root: str | None, out: Pa
         raise RunError(f"{out} holds no run to resume; give the run's folder, or leave --resume out to begin one")
     stored = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
     settings = read_settings(arguments, recipe or stored, root)
-    if settings.options == stored.options:
+    if recipe is not None or settings.options == stored.options:
         return settings
     # Such as members: a recipe with more of them than it names is no longer that recipe.
     told = ", ".join(f"{key}={value}" for key, value in settings.options.items() if stored.options.get(key) != value)

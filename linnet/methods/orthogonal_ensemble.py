@@ -102,8 +102,9 @@ class OrthogonalEnsemble(Method):
 
     @classmethod
     def grows(cls, old: OrthogonalEnsembleOptions, new: OrthogonalEnsembleOptions) -> bool:
-        """Whether only members were added."""
-        return new.members > old.members and new.model_copy(update={"members": old.members}) == old
+        """Whether only members were added; a single model, which alpha had no part in, grows by any alpha."""
+        free = {"members": old.members, **({"alpha": old.alpha} if old.members == 1 else {})}
+        return new.members > old.members and new.model_copy(update=free) == old
 
     def stages(self) -> list[Stage]:
         """One for each member."""

@@ -173,6 +173,9 @@ def _renew(out: Path, recipe: Recipe, _: TrainingData, place: Place) -> None:
     """Let the folder say what a run that grows will be; until it is, its old bundle does not pass for that."""
     if place.main and _stored(out).options != recipe.options:
         files.remove(out / "bundle" / "bundle.json")
+        summary = files.read_json(out / "training.json")
+        commands = [summary["command"], shlex.join(sys.argv)]
+        files.write_json(out / "training.json", {**summary, "command": " && ".join(commands)})
         files.write_json(out / "recipe.json", recipe.model_dump(mode="json"))
     place.wait()
 
