@@ -41,6 +41,13 @@ def test_a_result_for_each_metric() -> None:
     assert (second.metric, second.floor, second.published) == ("effective_rank", None, None)
 
 
+def test_a_run_that_grew_has_two_commands() -> None:
+    one = run(0)
+    one.summary["command"] += " && /elsewhere/linnet/__main__.py train --resume members=3"
+    line = results_of([one], [evaluation(50.0)])[0]
+    assert line.command == "linnet train --recipe cifar100/coins && linnet train --resume members=3"
+
+
 def test_a_run_without_a_recipe_s_names_gets_them() -> None:
     one = run(0)
     one.recipe = Recipe(data="photos.csv", method="coarse")

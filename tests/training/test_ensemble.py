@@ -86,6 +86,14 @@ def test_a_member_added_later_is_the_one_that_would_have_been(whole: Path, tmp_p
     assert {f"evaluation-test{part}.json" for part in ("", "-members-2")} <= {each.name for each in tmp_path.iterdir()}
 
 
+def test_a_single_model_grows_into_either_ensemble(whole: Path, tmp_path: Path) -> None:
+    """Its alpha had no part in it; the folder says both commands."""
+    fit(recipe(1).change(options={"members": 1, "alpha": 0.0}), tmp_path)
+    grown = fit(recipe(3), tmp_path, resume=True)
+    assert same(tmp_path, whole)
+    assert grown.summary["command"].count(" && ") == 1
+
+
 def test_growing_can_be_interrupted(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first checkpoint too."""
     fit(recipe(2), tmp_path)
