@@ -40,7 +40,8 @@ class Generator(nn.Module):
 
     def draw(self, attributes: Tensor) -> Tensor:
         """Features (n, D) for standard normal noise, from torch's own state, which the loop keys by the step."""
-        return self(attributes.new_empty(len(attributes), self.noise).normal_(), attributes)
+        features: Tensor = self(attributes.new_empty(len(attributes), self.noise).normal_(), attributes)
+        return features
 
 
 class Critic(nn.Module):
@@ -71,7 +72,8 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, attributes: Ten
     with in_full_precision(real):  # autocast would reach into the gradient, too
         between = (share * real + (1 - share) * fake).detach().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between, attributes).sum(), between, create_graph=True)
-        return (torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean()
+        penalty: Tensor = (torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean()
+        return penalty
 
 
 @contextmanager

@@ -157,4 +157,5 @@ class Fgn(Method):
             described = F.normalize(self.fine_attributes)
             typical = self.generator(described.new_zeros(len(described), self.generator.noise), described)
             return cosine_scores(embedding, typical)
-        return self.fine_head(embedding)
+        logits: Tensor = self.fine_head(embedding)
+        return logits

@@ -28,7 +28,7 @@ Maps = NDArray[np.float16]
 
 _logger = logging.getLogger("linnet")
 
-_TABLE, _DATA = "maps.parquet", "maps.bin"
+_TABLE = "maps.parquet"
 _SECONDS = 15.0
 """While records are added the table is written this often; what lies beyond it is computed again after a crash."""
 _SCHEMA = pa.schema([("image", pa.string()), ("crc32", pa.int64())])
@@ -44,19 +44,25 @@ class FeatureFile:
 
     def __init__(self, folder: Path) -> None:
         """Read the table; none where there is no table yet, or one that cannot be read, which is said."""
-        self.folder, self.shape = folder, ()
+        self.folder = folder
+        self.shape: tuple[int, ...] = ()
+        self._data = "maps-0.bin"
         self._images: list[str] = []
         self._sums: list[int] = []
         self._saved_at = time.monotonic()
         if (folder / _TABLE).exists():
             try:
                 table = pq.read_table(folder / _TABLE)
-                self.shape: tuple[int, ...] = tuple(json.loads(table.schema.metadata[b"shape"]))
-                self._images, self._sums = table["image"].to_pylist(), table["crc32"].to_pylist()
+                images, sums = table["image"].to_pylist(), table["crc32"].to_pylist()
+                self._data = files.inside(folder, table.schema.metadata[b"data"].decode()).name
+                self.shape = tuple(json.loads(table.schema.metadata[b"shape"]))
+                self._images, self._sums = images, sums
             except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
                 _logger.warning(
                     "%s: the table of feature maps cannot be read (%s); they are computed again", folder, error
                 )
+                # Another process may still read the old ones.
+                self._data = f"maps-{len(list(folder.glob('maps-*.bin')))}.bin"
 
     def places(self, images: Sequence[str]) -> NDArray[np.int64]:
         """Record of each image, by what identifies it, int64 (n,); -1 without one."""
@@ -77,7 +83,7 @@ class FeatureFile:
 
     def maps(self) -> Maps:
         """All records that lie on disk whole, mapped into memory."""
-        path, size = self.folder / _DATA, self._bytes()
+        path, size = self.folder / self._data, self._bytes()
         count = min(path.stat().st_size // size if size and path.exists() else 0, len(self._images))
         if not count:
             return np.empty((0, *self.shape), dtype=np.float16)
@@ -98,7 +104,7 @@ class FeatureFile:
         if maps.shape[1:] != self.shape:
             raise ValueError(f"maps of {maps.shape[1:]} among others of {self.shape}")
         records = [np.ascontiguousarray(record).data.cast("B") for record in maps]
-        files.append_bytes(self.folder / _DATA, records, len(self._images) * self._bytes())
+        files.append_bytes(self.folder / self._data, records, len(self._images) * self._bytes())
         self._images += images
         self._sums += [zlib.crc32(record) for record in records]
         if time.monotonic() - self._saved_at > _SECONDS:
@@ -108,7 +114,8 @@ class FeatureFile:
         """Write the table."""
         table = pa.table({"image": self._images, "crc32": self._sums}, schema=_SCHEMA)
         with files.atomic_path(self.folder / _TABLE) as aside:
-            pq.write_table(table.replace_schema_metadata({"shape": json.dumps(self.shape)}), aside)
+            about = {"shape": json.dumps(self.shape), "data": self._data}
+            pq.write_table(table.replace_schema_metadata(about), aside)
         self._saved_at = time.monotonic()
 
     def _bytes(self) -> int:

@@ -51,7 +51,7 @@ def test_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_damage_is_noticed_and_its_record_replaced(tmp_path: Path) -> None:
     """One flipped bit, or a file cut short; the others stay sound."""
-    file, data = filled(tmp_path), tmp_path / "maps.bin"
+    file, data = filled(tmp_path), tmp_path / "maps-0.bin"
     whole = bytearray(data.read_bytes())
     whole[100] ^= 1  # in the second record of 96 bytes
     data.write_bytes(whole[:-1])
@@ -76,11 +76,15 @@ def test_what_the_table_does_not_speak_of_is_written_over(tmp_path: Path) -> Non
 
 
 def test_an_unreadable_table_is_told_and_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    filled(tmp_path)
+    """In another file: a run may have the old one open."""
+    old = filled(tmp_path).maps()
     (tmp_path / "maps.parquet").write_bytes(b"no table")
     caplog.set_level(logging.WARNING)
-    assert FeatureFile(tmp_path).places(["image 0"]).tolist() == [-1]
-    assert "cannot be read" in caplog.text
+    file = FeatureFile(tmp_path)
+    assert file.places(["image 0"]).tolist() == [-1] and "cannot be read" in caplog.text
+    file.add(["image 0"], some(1, seed=4))
+    file.save()
+    assert np.array_equal(FeatureFile(tmp_path).maps(), some(1, seed=4)) and np.array_equal(old, some(5))
 
 
 def test_the_table_is_written_while_records_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

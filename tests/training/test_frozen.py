@@ -159,7 +159,7 @@ def test_a_changed_image_is_seen_again(tmp_path: Path, seen: list[int]) -> None:
 def test_a_damaged_map_is_computed_again(home: Path, seen: list[int], caplog: pytest.LogCaptureFixture) -> None:
     data = tiny_data()
     before = next(opened(data=data).sequential(96)).images
-    (file,) = home.glob("*/maps.bin")
+    (file,) = home.glob("*/maps-0.bin")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
