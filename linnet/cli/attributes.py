@@ -62,18 +62,19 @@ def attributes(
     if manifest.attributes is None:
         raise ManifestError(f"{manifest.source} has no descriptions of its classes: give a table, attributes=FILE")
     coarse, fine = levels_of(recipe, manifest.taxonomy)
+    given = manifest.attributes
     if recipe.classes is not None:
         manifest = restrict(manifest, coarse, recipe.classes)
     missing = undescribed(manifest, coarse, fine)
     if missing:
         raise ManifestError(
-            f"the attributes table describes {len(manifest.attributes.names)} classes, and not these:\n"
+            f"the attributes table describes {len(given.names)} classes, and not these:\n"
             f"{first_few(missing)}\nAdd a row for each."
         )
     tree = manifest.taxonomy
     _, vectors = class_attributes(manifest, coarse, fine)
     found = separation(vectors.numpy(), tree.ancestor(fine, coarse), tree.count(coarse), close)
-    columns = manifest.attributes.columns
+    columns = given.columns
     if as_json:
         typer.echo(json.dumps(_content(found, tree, coarse, fine, columns), indent=2, ensure_ascii=False))
     else:

@@ -96,7 +96,8 @@ def separation(fine_attributes: Vectors, parent: NDArray[np.int64], coarse: int,
 def _cosines(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     units = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return np.clip(units @ units.T, -1, 1)
+    cosines: NDArray[np.float64] = np.clip(units @ units.T, -1, 1)
+    return cosines
 
 
 def _same(vectors: Vectors) -> NDArray[np.bool_]:
