@@ -1,4 +1,4 @@
-"""`linnet figure`: what networks look at (`patches`, paper 001, Fig. 2), a metric over shares of labels (`curve`)."""
+"""`linnet figure`: pictures of papers and of results: `patches`, `curve`, `projection`, `sweep`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.cli.console import tell
+from linnet.cli.projection import projection
 from linnet.cli.results import RECORD
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from linnet.datasets.patches import Boxes
     from linnet.training.run import Run
 
-__all__ = ["curve", "figure", "register"]
+__all__ = ["curve", "figure", "register", "sweep"]
 
 _ROWS = {"coarse": "Base", "fine": "Fine", "instance": "Indi"}
 
@@ -29,6 +30,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Draw a figure of a paper, or of recorded results.", no_args_is_help=True)
     group.command("patches")(figure)
     group.command("curve")(curve)
+    group.command("projection")(projection)
+    group.command("sweep")(sweep)
     app.add_typer(group, name="figure")
 
 
@@ -94,6 +97,22 @@ def curve(
     curves = gather_curves(read_results(record), dataset, metric, protocol=protocol, scale=scale, split=split)
     curve_figure(curves, out, title=", ".join(filter(None, [dataset, protocol])))
     typer.echo(curve_table(curves))
+    tell(f"figure: {out}")
+
+
+def sweep(
+    folders: Annotated[list[Path], typer.Argument(metavar="SWEEP...", help="Folders that linnet sweep wrote.")],
+    out: Annotated[Path, typer.Option(help="The picture, .png, .pdf or .svg.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Which figure, several times for several; by default the one that chose.")
+    ] = None,
+) -> None:
+    """Draw validation figures over the values of a setting (paper 000, Fig. 5), and print them as a table."""
+    from linnet.report.sweeps import read_sweeps, sweep_figure, sweep_table
+
+    swept = read_sweeps(folders, metric or ())
+    sweep_figure(swept, out)
+    typer.echo(sweep_table(swept))
     tell(f"figure: {out}")
 
 

@@ -223,6 +223,10 @@ class Method(nn.Module, ABC):
         """
         return {"activation": attention_maps(self.backbone.features(images))}
 
+    def embeddings(self, images: Tensor) -> dict[str, Tensor]:
+        """Every embedding it has, by name, (B, D) each; by default the one that `predict` gives."""
+        return {"embedding": self.predict(images).embedding}
+
     def members(self) -> list[Method]:
         """The members of an ensemble, each a method of its own that shares its weights; none of any other method."""
         return []

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from linnet.backbones import Backbone
+from linnet.losses.balanced import BalancedRegression
 from linnet.losses.encoders import PartEncoder, PooledEncoder
 from linnet.losses.linear import in_full_precision
 from linnet.losses.semantic import candidate_loss, cosine_scores
@@ -29,14 +30,15 @@ _VARIANTS: dict[str, dict[str, Any]] = {
         "trains": "encoder",
         "still_epochs": 90,
     },
+    "improved": {"coarse_by": "classifier", "fine_encoder": "regression"},
 }
 
 
 class BigSpnOptions(DescribedOptions):
     """Settings of `bigspn`; `variant` sets those that are not given."""
 
-    variant: Literal["paper", "official"] = Field(
-        "paper", description="'official' does what the authors' code does, which differs in the settings below"
+    variant: Literal["paper", "official", "improved"] = Field(
+        "paper", description="sets what is not given: 'official' as the authors' code does, 'improved' as we found best"
     )
     parts: int = Field(4, ge=1, description="K, the number of attention maps")
     reduced: int = Field(256, ge=1, description="D, channels of the features that the maps gate; official 512")
@@ -62,9 +64,15 @@ class BigSpnOptions(DescribedOptions):
     coarse_encoder: Literal["pooled", "parts"] = Field(
         "pooled", description="f_v, or one like f_pv (last row of table 3)"
     )
-    fine_encoder: Literal["parts", "pooled", "coarse"] = Field(
-        "parts", description="f_pv, a second f_v, or the coarse encoder as it is (table 3)"
+    fine_encoder: Literal["parts", "pooled", "coarse", "regression"] = Field(
+        "parts",
+        description="f_pv, a second f_v, or the coarse encoder as it is (table 3); improved: attributes by regression, "
+        "with the images of a coarse class shared out evenly among its children",
     )
+    start: float = Field(10.0, gt=0, description="regularisation of the regression on coarse classes that starts it")
+    strength: float = Field(1.0, gt=0, description="regularisation once images are shared out among the fine classes")
+    sharing: float = Field(0.03, gt=0, description="temperature of the cosines that images are shared out by")
+    rounds: int = Field(10, ge=0, description="how often images are shared out and attributes regressed anew")
 
     @model_validator(mode="before")
     @classmethod
@@ -87,11 +95,13 @@ class BigSpn(Described):
     def __init__(self, backbone: Backbone, task: Task, options: BigSpnOptions | None = None) -> None:
         options = options or BigSpnOptions()
         super().__init__(backbone, task, options)
-        self.options, self.stage = options, 0
+        self.options = options
+        self._stage = self._names(backbone)[0]
         self.register_buffer("membership", task.membership.clone(), persistent=False)
         self.coarse_encoder = self._encoder(self.options.coarse_encoder)
         self.classifier = nn.Linear(self.options.dim, task.coarse_classes)
-        if self.options.fine_encoder != "coarse":
+        self.regression = self._regression() if self.options.fine_encoder == "regression" else None
+        if self.options.fine_encoder in ("parts", "pooled"):
             self.fine_encoder = self._encoder(self.options.fine_encoder)
 
     def _encoder(self, kind: str) -> PooledEncoder | PartEncoder:
@@ -100,40 +110,75 @@ class BigSpn(Described):
             return PooledEncoder(channels, o.dim)
         return PartEncoder(channels, o.dim, o.reduced, o.parts, o.fusion)
 
-    def is_training_only(self, name: str) -> bool:
-        """The classifier, unless it names the coarse classes."""
-        return self.options.coarse_by == "description" and name.startswith("classifier.")
+    def _regression(self) -> BalancedRegression:
+        o, task = self.options, self.task
+        return BalancedRegression(
+            self.backbone.dim,
+            task.coarse_attributes,
+            task.fine_attributes,
+            task.membership,
+            task.coarse_of_instance,
+            start=o.start,
+            strength=o.strength,
+            temperature=o.sharing,
+            rounds=o.rounds,
+        )
 
     @property
-    def _still(self) -> bool:
-        return self.options.still_epochs > 0 and self.stage == 0
+    def embedding_dim(self) -> int:
+        """The length of what g and the encoders give; of predicted attributes, A."""
+        return self.dim if self.regression is None else self.fine_attributes.shape[1]
+
+    def is_training_only(self, name: str) -> bool:
+        """What a regression keeps; and the classifier, unless it names the coarse classes."""
+        unused = self.options.coarse_by == "description" and name.startswith("classifier.")
+        return unused or name in ("regression.kept", "regression.coarse_anchors")
+
+    def _names(self, backbone: Backbone) -> list[str]:
+        """The stages, by name."""
+        still, learns = self.options.still_epochs > 0, any(True for _ in backbone.parameters())
+        return (
+            ["heads"] * still
+            + ["train"] * (learns or not still)
+            + ["fit"] * (self.options.fine_encoder == "regression")
+        )
 
     def stages(self) -> list[Stage]:
-        """One stage of all parameters; with `still_epochs` one of the heads before it, and alone if no net learns."""
+        """`train`, of all parameters; before it `heads` where the net stands still at first, and after it `fit`.
+
+        Where no net learns, because it is frozen, `heads` leaves nothing to `train`. `fit` is the regression's: one
+        pass over the images, without a step.
+        """
         body = list(self.backbone.parameters())
         mine = {id(parameter) for parameter in body}
         heads = [parameter for parameter in self.parameters() if id(parameter) not in mine]
-        every = Stage("train", [ParameterGroup(heads + body)])
-        if self.options.still_epochs == 0:
-            return [every]
-        still = Stage("heads", [ParameterGroup(heads, self.options.still_lr)], epochs=self.options.still_epochs)
-        return [still, every] if body else [still]
+        known = {
+            "heads": Stage("heads", [ParameterGroup(heads, self.options.still_lr)], epochs=self.options.still_epochs),
+            "train": Stage("train", [ParameterGroup(heads + body)]),
+            "fit": Stage("fit", [], epochs=1),
+        }
+        return [known[name] for name in self._names(self.backbone)]
 
     def enter(self, stage: int) -> None:
-        """Remember the stage."""
-        self.stage = stage
+        """Learn what the stage says."""
+        self._stage = self._names(self.backbone)[stage]
+
+    def end_epoch(self, epoch: int) -> None:
+        """Solve the regression, in its stage."""
+        if self._stage == "fit" and self.regression is not None:
+            self.regression.fit()
 
     def train(self, mode: bool = True) -> BigSpn:
-        """In the first stage of the official code no batch norm moves, in the heads neither."""
+        """No batch norm moves while the regression is fitted, nor, as in the official code, in the stage `heads`."""
         super().train(mode)
-        if mode and self._still:
+        if mode and self._stage != "train":
             for part in self.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()
         return self
 
     def _features(self, images: Tensor) -> Tensor:
-        with torch.no_grad() if self._still else nullcontext():
+        with nullcontext() if self._stage == "train" else torch.no_grad():
             return self.backbone.features(images)
 
     def _coarse_logits(self, embedding: Tensor) -> Tensor:
@@ -144,33 +189,51 @@ class BigSpn(Described):
         return logits
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
-        """L_sa, then L_se (`candidates`), each with a step of its own."""
+        """L_sa, then L_se (`candidates`), each with a step of its own; the regression has no L_se, but a stage."""
         labels = batch.targets[:, self.task.coarse_level]
         features = self._features(batch.images)
+        if self._stage == "fit" and self.regression is not None:
+            self.regression.keep(features, batch.index)
+            return
         embedding = self.coarse_encoder(features)
         named = labels
         if self.options.candidates_from == "prediction":
             named = self._coarse_logits(embedding.detach()).argmax(1)
         yield self.aligned(embedding, self.classifier, labels)
-        if self.options.fine_encoder == "coarse":
-            return
+        if self.options.fine_encoder in ("coarse", "regression"):
+            return  # no encoder learns from candidates
         if self.options.trains == "encoder":
             features = features.detach()
-        elif not self._still:
+        elif self._stage == "train":
             features = self._features(batch.images)  # the first step has changed the net
         scores = cosine_scores(self.fine_encoder(features), self.interpreter(self.fine_attributes).detach())
         yield {"candidates": Term(candidate_loss(scores, self.membership[named]), self.options.lambda_)}
+
+    def fine_scores(self, embedding: Tensor) -> Tensor:
+        """Cosines (B, F) of what the fine encoder gives with g(a(y)), or with the attributes themselves."""
+        if self.regression is not None:
+            return cosine_scores(embedding, self.regression.anchors)
+        return super().fine_scores(embedding)
 
     def predict(self, images: Tensor) -> Prediction:
         """f_pv(x) as embedding, and the scores of both levels' classes, cosines over the temperature."""
         features = self.backbone.features(images)
         coarse = self.coarse_encoder(features)
-        fine = coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)
+        fine = coarse
+        if self.options.fine_encoder != "coarse":
+            fine = self.fine_encoder(features) if self.regression is None else self.regression(features)
         return Prediction(fine, self._coarse_logits(coarse), self.fine_scores(fine) / self.temperature)
+
+    def embeddings(self, images: Tensor) -> dict[str, Tensor]:
+        """f_v(x) and f_pv(x), before and after fine classes are told apart (Fig. 6)."""
+        features = self.backbone.features(images)
+        coarse = self.coarse_encoder(features)
+        return {"f_v": coarse, "f_pv": coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)}
 
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """The maps R_k of f_pv, "part 1" and so on, (B, H, W) in 0..1; where it has none, what every method shows."""
-        encoder = self.coarse_encoder if self.options.fine_encoder == "coarse" else self.fine_encoder
+        chosen = self.options.fine_encoder
+        encoder = self.fine_encoder if chosen in ("parts", "pooled") else self.coarse_encoder
         if not isinstance(encoder, PartEncoder):
             return super().attention(images)
         maps = encoder.maps(self.backbone.features(images)).float()

@@ -24,7 +24,9 @@ MOST_ROWS = 40
 """Images in one figure; a page takes more."""
 
 
-def explain_figure(names: Sequence[str], truths: Sequence[str], views: Sequence[View], target: Path | str) -> None:
+def explain_figure(
+    names: Sequence[str], truths: Sequence[str], views: Sequence[View], target: Path | str, *, dpi: int = 150
+) -> None:
     """Draw the runs' maps side by side over the images, each with the class it is of and its probability.
 
     Args:
@@ -32,6 +34,7 @@ def explain_figure(names: Sequence[str], truths: Sequence[str], views: Sequence[
         truths: their known classes, blank where there is none.
         views: what each run makes of them; their columns in this order, below the run's name where there are several.
         target: the file to write, .png, .pdf or .svg.
+        dpi: pixels an inch.
 
     Raises:
         ValueError: more images than a figure takes, or none.
@@ -59,7 +62,7 @@ def explain_figure(names: Sequence[str], truths: Sequence[str], views: Sequence[
     bar = figure.colorbar(ScalarMappable(cmap=heat_colours(0.7)), ax=axes, fraction=0.02, aspect=40, pad=0.02)
     bar.set_label("strength / its maximum in the map", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    save_figure(figure, target, 150)
+    save_figure(figure, target, dpi)
 
 
 def _told(answer: Answer | None) -> list[str]:

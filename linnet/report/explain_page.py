@@ -18,10 +18,13 @@ from linnet.explain.maps import Answer
 from linnet.explain.pictures import View
 from linnet.report.overlay import overlay
 
-__all__ = ["explain_page"]
+__all__ = ["MOST_BYTES", "explain_page"]
 
-_PIXELS = 18e6
-"""Pixels of all pictures together: a JPEG of this quality takes some 0.3 bytes for each, base64 a third more."""
+MOST_BYTES = 9_500_000
+"""A page is small enough for a mail; its pictures shrink to that."""
+
+_BYTES_A_PIXEL = 0.4
+"""What photos take as JPEG of this quality, base64 counted."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --card: #f4f4f1; --text: #1c1c1a; --quiet: #5c5c57;
@@ -69,15 +72,20 @@ def explain_page(
         Its size in bytes.
     """
     pictures = len(names) * sum(1 + len(view.columns) for view in views)
-    side = max(96, min(views[0].pixels.shape[1], int(math.sqrt(_PIXELS / pictures))))
-    parts = [_HEAD.format(title=escape(title), style=_STYLE), f"<header><h1>{escape(title)}</h1>"]
-    parts += [f'<p class="quiet">{escape(line)}</p>' for line in about]
-    parts += [_scale(), "</header><main>"]
-    for number, (name, truth) in enumerate(zip(names, truths, strict=True)):
-        parts += _article(number, name, truth, views, side)
-    text = "\n".join([*parts, "</main></body></html>\n"])
-    files.write_text(target, text)
-    return len(text.encode())
+    side = min(views[0].pixels.shape[1], int(math.sqrt(MOST_BYTES / _BYTES_A_PIXEL / pictures)))
+    head = [_HEAD.format(title=escape(title), style=_STYLE), f"<header><h1>{escape(title)}</h1>"]
+    head += [*(f'<p class="quiet">{escape(line)}</p>' for line in about), _scale(), "</header><main>"]
+    while True:
+        articles = [
+            "\n".join(_article(number, name, truth, views, side))
+            for number, (name, truth) in enumerate(zip(names, truths, strict=True))
+        ]
+        text = "\n".join([*head, *articles, "</main></body></html>\n"])
+        size = len(text.encode())
+        if size <= MOST_BYTES or side <= 32:
+            files.write_text(target, text)
+            return size
+        side = int(side * min(0.9, math.sqrt(MOST_BYTES / size)))
 
 
 def _scale() -> str:

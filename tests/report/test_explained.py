@@ -1,0 +1,103 @@
+"""Overlays, and the figure and the page of `linnet explain`: whole, the same each time, and open to every reader."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linnet.explain.maps import Answer
+from linnet.explain.pictures import Column, View
+from linnet.randomness import generator
+from linnet.report.explain_figure import MOST_ROWS, explain_figure
+from linnet.report.explain_page import explain_page
+from linnet.report.overlay import overlay
+
+PIXELS = generator(0, "pixels").integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
+HEAT = np.linspace(0, 1, 2 * 40 * 40, dtype=np.float32).reshape(2, 40, 40)
+WREN = Answer("fine", 'Wren <"&', 0.875, True)
+
+
+def drawn(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def view(name: str, columns: int, count: int = 2) -> View:
+    heat, pixels = np.resize(HEAT, (count, 40, 40)), np.resize(PIXELS, (count, 40, 40, 3))
+    made = [Column(f"member {number}", heat, [WREN, None] * (count // 2)) for number in range(columns)]
+    return View(name, pixels, made, [[WREN], [Answer("coarse", "Tern", 0.5, False)]] * (count // 2))
+
+
+def test_heat_is_lighter_the_stronger_it_is_and_fades_to_grey() -> None:
+    pixels = np.full((1, 256, 3), 120, np.uint8)
+    laid = overlay(pixels, np.linspace(0, 1, 256)[None]).astype(int)
+    assert len(set(laid[0, 0].tolist())) == 1, "no colour where there is no heat"
+    light = laid[0] @ [0.2126, 0.7152, 0.0722]
+    assert light[-1] > light[128] and light[-1] > light[0]
+    with pytest.raises(ValueError, match="heat"):
+        overlay(pixels, np.full((1, 256), 1.1))
+    with pytest.raises(ValueError, match="heat"):
+        overlay(pixels, np.zeros((2, 2)))
+
+
+def test_figure_repeats_and_has_a_column_a_map(tmp_path: Path) -> None:
+    views = [view("one", 2), view("two", 1)]
+    for name in ("a.png", "b.png", "c.pdf"):
+        explain_figure(["x.jpg", "y.jpg"], ["Wren", ""], views, tmp_path / name, dpi=40)
+    one, two = (drawn(tmp_path / name) for name in ("a.png", "b.png"))
+    assert np.array_equal(one, two)
+    explain_figure(["x.jpg", "y.jpg"], ["", ""], views[:1], tmp_path / "narrow.png", dpi=40)
+    assert drawn(tmp_path / "narrow.png").shape[1] < one.shape[1]
+    with pytest.raises(ValueError, match=f"1 to {MOST_ROWS}"):
+        explain_figure([], [], views, tmp_path / "none.png")
+
+
+class Reader(HTMLParser):
+    """Collects the tags of a page, and what is left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_by_itself(tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    names = ["a<b>.jpg", "y.jpg"]
+    size = explain_page("Grad-CAM & co", ["one run"], names, ["Wren", ""], [view("one", 2), view("two", 1)], target)
+    text = target.read_text()
+    assert len(text.encode()) == size
+    page = Reader()
+    page.feed(text)
+    assert page.open == []
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 1 + 2 * (3 + 2)
+    assert all(str(each["src"]).startswith("data:image/jpeg;base64,") and each["alt"] for each in pictures)
+    assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|<script", text), "nothing is fetched or run"
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert "a&lt;b&gt;.jpg" in text and "Wren &lt;&quot;&amp; 88 %" in text and "(wrong)" in text
+
+
+def test_a_page_keeps_below_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise is the hardest picture to compress: its pictures shrink until it fits."""
+    noise = generator(1, "noise").integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
+    made = View("one", noise, [Column("map", np.zeros((3, 128, 128), np.float32), [None] * 3)], [[]] * 3)
+    sizes = []
+    for most in (9_500_000, 60_000, 30_000):
+        monkeypatch.setattr("linnet.report.explain_page.MOST_BYTES", most)
+        sizes.append(explain_page("x", [], ["a", "b", "c"], [""] * 3, [made], tmp_path / "page.html"))
+        assert sizes[-1] <= most
+    assert sizes[0] > 60_000 and sizes[1] > 30_000
