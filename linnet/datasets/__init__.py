@@ -13,7 +13,10 @@ from linnet.manifest import Manifest, read_manifest, with_attributes
 __all__ = ["DRAWN", "KNOWN", "load_data"]
 
 KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "aircraft": ("linnet.datasets.aircraft", {}),
+    "aircraft-validation": ("linnet.datasets.aircraft", {"validation": True}),
     "awa2-hgtl": ("linnet.datasets.awa2", {}),
+    "cars": ("linnet.datasets.cars", {}),
     "cifar100": ("linnet.datasets.cifar100", {}),
     "creatures": ("linnet.datasets.creatures", {}),
     "cub": ("linnet.datasets.cub", {}),
