@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from linnet.losses.linear import in_full_precision
 
-__all__ = ["RidgeSums"]
+__all__ = ["RidgeSums", "ridge"]
 
 
 class RidgeSums(nn.Module):
@@ -69,8 +69,21 @@ class RidgeSums(nn.Module):
         t = targets.to(self.gram)
         mean_x, mean_t = self.by_class.sum(0) / total, self.count @ t / total
         gram = self.gram - total * mean_x.outer(mean_x)
-        cross = self.by_class.T @ t - total * mean_x.outer(mean_t)
-        scale = gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
-        penalty = strength * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        weight = torch.linalg.solve(gram + penalty, cross).T
-        return weight.float(), (mean_t - weight @ mean_x).float()
+        return _solve(gram, self.by_class.T @ t - total * mean_x.outer(mean_t), mean_x, mean_t, strength)
+
+
+def _solve(gram: Tensor, cross: Tensor, mean_x: Tensor, mean_t: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """From the centred sums of x x' (D, D) and x t' (D, A), and both means."""
+    scale = gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
+    penalty = strength * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    weight = torch.linalg.solve(gram + penalty, cross).T
+    return weight.float(), (mean_t - weight @ mean_x).float()
+
+
+@torch.no_grad()
+def ridge(rows: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """`RidgeSums.solve` for rows x (N, D) that are at hand, each with a target (N, A) of its own."""
+    x, t = rows.double(), targets.double()
+    mean_x, mean_t = x.mean(0), t.mean(0)
+    x, t = x - mean_x, t - mean_t
+    return _solve(x.T @ x, x.T @ t, mean_x, mean_t, strength)

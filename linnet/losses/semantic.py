@@ -15,8 +15,10 @@ def msra_(module: nn.Module) -> None:
     """The start that paper 000 names: He et al. 2015, normal, by fan-out in convolutions; biases 0."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
-            mode = "fan_out" if isinstance(part, nn.Conv2d) else "fan_in"
-            nn.init.kaiming_normal_(part.weight, mode=mode, nonlinearity="relu")
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            else:
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
 

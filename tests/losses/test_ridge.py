@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from linnet.losses.ridge import RidgeSums
+from linnet.losses.ridge import RidgeSums, ridge
 from linnet.randomness import seeded
 from tests.reference import bigspn as literal
 
@@ -23,6 +23,8 @@ def test_sums_give_what_the_rows_give(strength: float) -> None:
     expected, offset = literal.ridge(rows.double(), targets.double()[labels], strength)
     torch.testing.assert_close(weight.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(bias.double(), offset, rtol=1e-5, atol=1e-6)
+    for one, other in zip(ridge(rows, targets[labels], strength), (weight, bias), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_strength_does_not_depend_on_the_scale_or_number_of_rows() -> None:

@@ -85,7 +85,7 @@ def train(method: Method, batch: Batch, steps: int, lr: float = 0.05) -> list[fl
         method.enter(number)
         method.train()
         groups = [{"params": g.parameters, "lr": lr * g.lr_scale} for g in stage.groups if g.parameters]
-        optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9)
+        optimizer = torch.optim.SGD(groups or [{"params": []}], lr=lr, momentum=0.9)
         for step in range(steps):
             with seeded(0, "step", number, step):  # for what draws from torch's own state
                 for terms in method.losses(batch):
@@ -96,6 +96,7 @@ def train(method: Method, batch: Batch, steps: int, lr: float = 0.05) -> list[fl
                     for owned in stage.owned:
                         owned.module.step(UpdateRule(lr * owned.lr_scale, momentum=0.9))
                     seen.append(float(loss.detach()))
+        method.end_epoch(0)
     return seen
 
 

@@ -32,6 +32,11 @@ def test_official(tmp_path: Path) -> None:
     check_method("bigspn", tmp_path, {**SMALL, "variant": "official", "still_lr": 1.0}, export=False)
 
 
+def test_improved(tmp_path: Path) -> None:
+    """The battery; a last stage without a parameter."""
+    check_method("bigspn", tmp_path, {**SMALL, "variant": "improved", "rounds": 2}, export=False)
+
+
 def test_both_losses_are_their_equations() -> None:
     """L_se on the net that the step of L_sa has left, and on the candidates that f_v named before it."""
     method, batch = made(**{"lambda": 0.5})
@@ -117,6 +122,32 @@ def test_its_first_stage_moves_neither_net_nor_batch_norms() -> None:
         assert (method.backbone.conv1.weight.grad is not None) == moves
         assert any(not torch.equal(value, before[name]) for name, value in method.named_buffers()) == moves
     assert every.epochs is None
+
+
+def test_the_improved_way_regresses_once_the_coarse_classes_are_learned() -> None:
+    """On the images of one pass; neither the net nor its batch norms move then."""
+    method, batch = made(variant="improved")
+    assert method.regression is not None
+    coarse, fit = method.stages()
+    assert (coarse.name, fit.name, fit.groups, fit.epochs) == ("train", "fit", [], 1)
+    method.train()
+    assert [list(terms) for terms in method.losses(batch)] == [["alignment", "classes"]]
+    method.enter(1)
+    method.train()
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    for part in (slice(0, 7), slice(7, 12)):
+        assert not list(method.losses(Batch(batch.images[part], batch.index[part], batch.targets[part])))
+    method.end_epoch(0)
+    moved = {name for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"regression.kept", "regression.weight", "regression.bias"}
+    method.eval()
+    with torch.no_grad():
+        said, features = method.predict(batch.images), method.backbone.features(batch.images)
+        torch.testing.assert_close(said.embedding, method.regression(features))
+    assert said.fine_logits is not None
+    named = [literal.nearest(each, method.regression.anchors, list(range(6))) for each in said.embedding]
+    assert said.fine_logits.argmax(1).tolist() == named
+    assert not {"regression.kept", "regression.coarse_anchors"} & method.bundle_state().keys()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Attributes regressed on images whose fine class is one of a few: which one, is assigned in balance over siblings."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from linnet.losses.linear import in_full_precision
+from linnet.losses.ridge import ridge
+from linnet.losses.semantic import cosine_scores
+
+__all__ = ["BalancedRegression", "balanced_shares"]
+
+
+def balanced_shares(scores: Tensor, iterations: int = 20) -> Tensor:
+    """Probabilities of k classes for n images: rows that sum to 1, and every class with about n / k images in all.
+
+    Sinkhorn's scaling of exp(scores) to uniform column sums and then to rows that sum to 1, over and over; of the
+    assignments with such sums it is the one nearest to exp(scores) (Cuturi 2013).
+
+    Args:
+        scores: (n, k), logarithms up to a constant a row.
+        iterations: how often both are scaled; the rows last.
+
+    Returns:
+        (n, k).
+    """
+    for _ in range(iterations):
+        scores = torch.log_softmax(torch.log_softmax(scores, 0), 1)
+    return scores.exp()
+
+
+class BalancedRegression(nn.Module):
+    """Linear regression from pooled features to attributes, taught by coarse labels and an even share of each child.
+
+    The features, at unit length, are kept in one pass over the training images; then all is solved at once:
+
+    1. regress on the attributes of each image's coarse class (`start`);
+    2. score its children by cosine over a temperature, and share the images of each coarse class evenly among them;
+    3. regress on the attributes so expected (`strength`), and go on with 2, `rounds` times.
+
+    Attributes are counted from the mean of the coarse classes and divided by their deviation over the fine ones.
+
+    Args:
+        dim: D, channels of the feature map.
+        coarse: attributes (C, A), `fine` (F, A), `membership` bool (C, F).
+        coarse_of_instance: (N,), the coarse class of each training image; empty where nothing is to be learned.
+        start, strength: of the two regressions, as `losses.ridge.ridge` has them.
+        temperature: what cosines are divided by; the smaller, the more an image belongs to one class alone.
+        rounds: of steps 2 and 3; 0 leaves the first regression.
+    """
+
+    kept: Tensor
+    coarse_of_instance: Tensor
+    membership: Tensor
+    weight: Tensor
+    bias: Tensor
+    anchors: Tensor
+    coarse_anchors: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        coarse: Tensor,
+        fine: Tensor,
+        membership: Tensor,
+        coarse_of_instance: Tensor,
+        *,
+        start: float,
+        strength: float,
+        temperature: float,
+        rounds: int,
+    ) -> None:
+        super().__init__()
+        self.start, self.strength, self.temperature, self.rounds = start, strength, temperature, rounds
+        self.register_buffer("kept", torch.zeros(len(coarse_of_instance), dim))
+        self.register_buffer("coarse_of_instance", coarse_of_instance.clone(), persistent=False)
+        self.register_buffer("membership", membership.clone(), persistent=False)
+        self.register_buffer("weight", torch.zeros(fine.shape[1], dim))
+        self.register_buffer("bias", torch.zeros(fine.shape[1]))
+        middle, deviation = coarse.mean(0), fine.std(0, correction=0)
+        scale = torch.where(deviation > 0, deviation, 1.0)  # what no class differs in tells nothing
+        self.register_buffer("anchors", (fine - middle) / scale)
+        self.register_buffer("coarse_anchors", (coarse - middle) / scale)
+
+    @torch.no_grad()
+    def keep(self, features: Tensor, index: Tensor) -> None:
+        """Keep feature maps (B, D, H, W) of the training images `index` (B,), pooled."""
+        self.kept[index.to(self.kept.device)] = self._pooled(features)
+
+    @torch.no_grad()
+    def fit(self) -> None:
+        """Solve from what is kept; with several processes, from what all of them keep."""
+        rows = self.kept.clone()
+        if dist.is_initialized():
+            dist.all_reduce(rows)
+        there = rows.any(1)  # an epoch may leave images out
+        rows, labels = rows[there], self.coarse_of_instance[there]
+        targets = self.coarse_anchors[labels]
+        weight, bias = ridge(rows, targets, self.start)
+        for _ in range(self.rounds):
+            scores = cosine_scores(F.linear(rows, weight, bias), self.anchors) / self.temperature
+            targets = self._expected(scores, labels, targets)
+            weight, bias = ridge(rows, targets, self.strength)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+
+    def _expected(self, scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """The attributes (n, A) that each image is expected to have, with the images shared out among siblings."""
+        targets = targets.clone()
+        for coarse, children in enumerate(self.membership):
+            rows, candidates = (labels == coarse).nonzero()[:, 0], children.nonzero()[:, 0]
+            if len(rows) and len(candidates):
+                shares = balanced_shares(scores[rows][:, candidates])
+                targets[rows] = shares @ self.anchors[candidates]
+        return targets
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        with in_full_precision(features):
+            return F.normalize(features.float().mean((2, 3)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Attributes (B, A), in the units of `anchors`, of feature maps (B, D, H, W)."""
+        pooled = self._pooled(features)
+        with in_full_precision(pooled):
+            return F.linear(pooled, self.weight, self.bias)
