@@ -230,6 +230,12 @@ class BigSpn(Described):
         coarse = self.coarse_encoder(features)
         return {"f_v": coarse, "f_pv": coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)}
 
+    def embeddings(self, images: Tensor) -> dict[str, Tensor]:
+        """f_v(x) and f_pv(x), before and after fine classes are told apart (Fig. 6)."""
+        features = self.backbone.features(images)
+        coarse = self.coarse_encoder(features)
+        return {"f_v": coarse, "f_pv": coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)}
+
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """The maps R_k of f_pv, "part 1" and so on, (B, H, W) in 0..1; where it has none, what every method shows."""
         chosen = self.options.fine_encoder
