@@ -70,6 +70,8 @@ class Task:
             levels are told.
         coarse_attributes, fine_attributes: float32 (C, A) and (F, A), the description of every class; empty where
             the data has none.
+        seen: bool (F,), the fine classes whose labels a method that learns from descriptions may use; empty where it
+            is to use none, even if labels are there.
         teacher: a finished run to learn from: images (B, 3, S, S) to its fine logits (B, F), without a gradient; None
             where the recipe names none, and for a method that only predicts.
     """
@@ -81,7 +83,15 @@ class Task:
     memberships: tuple[Tensor, ...] = ()
     coarse_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     fine_attributes: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    seen: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.bool))
     teacher: Callable[[Tensor], Tensor] | None = None
+
+    def seen_labels(self, targets: Tensor) -> Tensor:
+        """The fine labels (B,) of `targets` (B, L) that may be used where only some classes are seen; else -1."""
+        labels = targets[:, self.fine_level]
+        if not len(self.seen):
+            return torch.full_like(labels, -1)
+        return labels.masked_fill(~self.seen.to(labels.device)[labels.clamp_min(0)], -1)
 
     def descendants(self, level: int) -> Tensor:
         """Bool (C_l, F): fine class f lies under class c of a level, or is it.

@@ -85,6 +85,15 @@ class Recipe(BaseModel):
         le=1,
         description="share of each fine class's training images used with their coarse label only; none = all the rest",
     )
+    seen: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of fine classes that have labels, drawn by the seed; the others have a description only",
+    )
+    seen_classes: _Names | None = Field(
+        default=None, description="in place of seen: the fine classes that have labels, by name"
+    )
     labelled_only: bool = Field(default=False, description="train and select on images with a fine label only")
     validation: float = Field(
         default=0.1, ge=0, lt=1, description="share of train kept back where the data has no validation split"
@@ -252,6 +261,8 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"resize = {self.resize} is smaller than image_size = {self.image_size}, which is cut from it"
             )
+        if self.seen is not None and self.seen_classes is not None:
+            raise ValueError("seen draws the classes that have labels, and seen_classes names them: give one of them")
         if self.coarse_fraction is not None and self.label_fraction is None:
             raise ValueError("coarse_fraction says what becomes of the rest: give label_fraction too")
         if (self.label_fraction or 0) + (self.coarse_fraction or 0) > 1:

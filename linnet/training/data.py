@@ -17,6 +17,7 @@ from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
 from linnet.training.descriptions import class_attributes, undescribed
 from linnet.training.part_labels import draw_part, levels_of
+from linnet.training.seen import seen_classes
 
 __all__ = ["TrainingData", "available", "memberships", "prepare", "restrict"]
 
@@ -31,6 +32,7 @@ class TrainingData:
         coarse, fine: level numbers.
         rows: row numbers by split name: "train", "validation", and what else the manifest names ("test").
         carved: whether the validation rows were taken from train by Linnet.
+        seen: bool (F,), the fine classes that have labels where the recipe leaves others without; else None.
     """
 
     manifest: Manifest
@@ -38,6 +40,7 @@ class TrainingData:
     fine: int
     rows: dict[str, Rows]
     carved: bool
+    seen: NDArray[np.bool_] | None = None
 
     def fine_known(self, split: str) -> NDArray[np.bool_]:
         """Which rows of a split have a fine label, bool (n,)."""
@@ -55,6 +58,7 @@ class TrainingData:
             memberships=memberships(self.manifest.taxonomy, self.fine),
             coarse_attributes=coarse_attributes,
             fine_attributes=fine_attributes,
+            seen=torch.from_numpy(self.seen) if self.seen is not None else torch.empty(0, dtype=torch.bool),
         )
 
 
@@ -82,7 +86,8 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
             level = manifest.taxonomy.levels[fine]
             raise ManifestError(f"{manifest.source}: labelled_only = true, but no training image has a {level} label")
     _check_selection(recipe, rows, carved)
-    data = TrainingData(manifest, coarse, fine, rows, carved)
+    seen = seen_classes(recipe, manifest.taxonomy, coarse, fine)
+    data = TrainingData(manifest, coarse, fine, rows, carved, seen)
     have = available(data) | ({Need.TEACHER} if recipe.options.get("teacher") else set())
     needs = method_class(recipe.method).needs
     check_supervision(recipe.method, have, manifest.source, _missing(data, needs - have))

@@ -21,6 +21,7 @@ from linnet.training.data import TrainingData
 from linnet.training.device import Place
 from linnet.training.hierarchy_figures import hierarchy_figures, hierarchy_floors
 from linnet.training.protocols import protocol_figures, protocol_floors
+from linnet.training.seen import seen_figures, seen_floors
 from linnet.training.source import Source
 from linnet.training.views import predict_views, view_batches
 
@@ -83,7 +84,8 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
     Of a method that names fine classes also what `metrics.hierarchy` says: `mistake_severity` and
     `hierarchical_distance@k` in levels (lower is better), `coarse_top1_implied` by the fine class named,
     `level_consistency` where it names coarse classes too, and `fine_top1_nonsingleton`. Where it names coarse classes
-    too, also what `training.protocols` says: `fine_top1_restricted` and so on.
+    too, also what `training.protocols` says: `fine_top1_restricted` and so on. Where the recipe leaves some fine
+    classes without labels, `fine_top1_seen`, `fine_top1_unseen` and `fine_top1_harmonic`.
     """
     targets = torch.from_numpy(data.manifest.targets[rows])
     logits = {"coarse": said.coarse_logits, "fine": said.fine_logits}
@@ -102,6 +104,8 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
         figures |= hierarchy_figures(
             data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
         )
+        if data.seen is not None:
+            figures |= seen_figures(said.fine_logits, targets[:, data.fine], data.seen)
         if said.coarse_logits is not None:
             figures |= protocol_figures(
                 data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
@@ -134,6 +138,8 @@ def floors(
             within = recall_chance(labels, ks, within=targets[:, data.coarse])
             found |= {f"fine_recall@{k}_within": value for k, value in within.items()}
     if data.coarse != data.fine:
+        if data.seen is not None:
+            found |= seen_floors(torch.from_numpy(targets[:, data.fine]), data.seen)
         found |= hierarchy_floors(data.manifest.taxonomy, data.coarse, data.fine, targets)
         named = said.coarse_logits if said is not None and said.fine_logits is not None else None
         found |= protocol_floors(data.manifest.taxonomy, data.coarse, data.fine, torch.from_numpy(targets), named)

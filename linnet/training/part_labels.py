@@ -13,6 +13,7 @@ from linnet.manifest import Manifest
 from linnet.randomness import permutation
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
+from linnet.training.seen import hide_unseen, seen_classes
 
 __all__ = ["carve", "draw_labels", "draw_part", "hide_fine", "levels_of", "part_labelled", "splits"]
 
@@ -36,7 +37,7 @@ def levels_of(recipe: Recipe, taxonomy: Taxonomy) -> tuple[int, int]:
 
 
 def draw_part(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, dict[str, Rows], bool]:
-    """Hide fine labels and keep images back, as a recipe's label_fraction, coarse_fraction and validation say.
+    """Hide fine labels and keep images back, as a recipe's seen, label_fraction, coarse_fraction and validation say.
 
     Returns:
         The manifest without the hidden labels; the rows that are used, by split; whether "validation" was carved.
@@ -47,6 +48,9 @@ def draw_part(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, dict[str, R
     """
     coarse, fine = levels_of(recipe, manifest.taxonomy)
     rows = splits(manifest)
+    seen = seen_classes(recipe, manifest.taxonomy, coarse, fine)
+    if seen is not None:
+        manifest = hide_unseen(manifest, rows, coarse, fine, seen)
     if recipe.label_fraction is not None:
         if coarse == fine:
             raise RecipeError(
