@@ -57,9 +57,7 @@ def load(root: Path | str | None = None) -> Manifest:
     rows, names = _later(base) if folder is None else _whole(folder)
     wrong = [f"{where}: class {number}" for _, number, _, where in rows if not 1 <= number <= len(names)]
     if wrong:
-        raise DataError(
-            f"Stanford Cars: classes that are not among the {len(names)} named:\n{first_few(wrong)}\n{_HOW}"
-        )
+        raise DataError(f"Stanford Cars: only {len(names)} classes are named, not these:\n{first_few(wrong)}\n{_HOW}")
     rows = sorted(rows, key=lambda row: row[2])  # the training images first, each split in its own order
     labels = [(make(names[number - 1]), names[number - 1]) for _, number, _, _ in rows]
     tests = sum(test for _, _, test, _ in rows)

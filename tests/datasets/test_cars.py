@@ -94,7 +94,7 @@ def test_one_image_is_a_list_too(tmp_path: Path) -> None:
 def test_a_class_that_is_not_named(tmp_path: Path, number: int, row: int) -> None:
     write_later(tmp_path, [("00001.jpg", number), *TRAIN[1:]])
     with pytest.raises(
-        DataError, match=rf"not among the 4 that are named:[^$]*cars_train_annos.mat, row {row}: class {number}"
+        DataError, match=rf"only 4 classes are named, not these:[^$]*cars_train_annos.mat, row {row}: class {number}"
     ):
         cars.load(tmp_path)
 
