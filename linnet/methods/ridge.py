@@ -39,7 +39,8 @@ class Ridge(Method):
     """Attributes of the image's coarse class, predicted linearly; then the class that is nearest by cosine.
 
     Pooled features are regressed on a(y_coarse), attributes less their mean over the coarse classes; fine classes
-    are compared with the prediction in the same way. No gradient is taken and the backbone stays as it is. The first
+    are compared with the prediction in the same way. Images of a fine class that is seen are regressed on its own
+    attributes. No gradient is taken and the backbone stays as it is. The first
     epoch sums over the images; each epoch solves for one strength, and the loop keeps the one that is best by its
     metric, coarse accuracy on validation images.
     """
@@ -60,7 +61,7 @@ class Ridge(Method):
         self.register_buffer("coarse_attributes", task.coarse_attributes.clone())
         self.register_buffer("fine_attributes", task.fine_attributes.clone())
         width = task.coarse_attributes.shape[1]
-        self.sums = RidgeSums(backbone.dim, task.coarse_classes)
+        self.sums = RidgeSums(backbone.dim, task.coarse_classes + len(task.seen))
         self.register_buffer("weight", torch.zeros(width, backbone.dim))
         self.register_buffer("bias", torch.zeros(width))
 
@@ -83,12 +84,18 @@ class Ridge(Method):
         """Nothing to minimise by steps; the first epoch's images are added to the sums."""
         if not bool(self.weight.any()):
             with torch.no_grad():
-                self.sums.add(self.backbone(batch.images), batch.targets[:, self.task.coarse_level])
+                self.sums.add(self.backbone(batch.images), self._told(batch.targets))
         yield from ()
+
+    def _told(self, targets: Tensor) -> Tensor:
+        """What is known of each image: a coarse class, or C + a fine one that is seen, (B,)."""
+        coarse, fine = targets[:, self.task.coarse_level], self.task.seen_labels(targets)
+        return torch.where(fine >= 0, self.task.coarse_classes + fine, coarse)
 
     def end_epoch(self, epoch: int) -> None:
         """Solve for the epoch's strength."""
-        targets = self.coarse_attributes - self.coarse_attributes.mean(0)
+        described = [self.coarse_attributes, self.fine_attributes] if len(self.task.seen) else [self.coarse_attributes]
+        targets = torch.cat(described) - self.coarse_attributes.mean(0)
         weight, bias = self.sums.solve(targets, self.options.strengths[epoch])
         self.weight.copy_(weight)
         self.bias.copy_(bias)

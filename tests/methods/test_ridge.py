@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,23 @@ def test_each_epoch_solves_for_its_strength(epochs: int, strength: float) -> Non
         anchors = (described - centre).double()
         classes = list(range(len(anchors)))
         assert logits.argmax(1).tolist() == [literal.nearest(each, anchors, classes) for each in expected]
+
+
+def test_images_of_seen_classes_are_regressed_on_their_own_attributes() -> None:
+    """The other half of the classes have coarse labels only, whatever stands in the table."""
+    task = make_task()
+    task = replace(task, seen=torch.arange(task.fine_classes) % 2 == 0)
+    method, batch = fitted(task)
+    fine, centre = batch.targets[:, 1], task.coarse_attributes.mean(0)
+    told = torch.where(
+        task.seen[fine][:, None], task.fine_attributes[fine], task.coarse_attributes[batch.targets[:, 0]]
+    )
+    with torch.no_grad():
+        pooled = method.backbone(batch.images).double()
+    weight, bias = literal.ridge(pooled, (told - centre).double(), 0.1)
+    torch.testing.assert_close(
+        method.predict(batch.images).embedding.double(), pooled @ weight.T + bias, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_it_learns_and_leaves_the_backbone_alone() -> None:
