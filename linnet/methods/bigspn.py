@@ -217,24 +217,16 @@ class BigSpn(Described):
 
     def predict(self, images: Tensor) -> Prediction:
         """f_pv(x) as embedding, and the scores of both levels' classes, cosines over the temperature."""
-        features = self.backbone.features(images)
-        coarse = self.coarse_encoder(features)
-        fine = coarse
-        if self.options.fine_encoder != "coarse":
-            fine = self.fine_encoder(features) if self.regression is None else self.regression(features)
+        coarse, fine = self.embeddings(images).values()
         return Prediction(fine, self._coarse_logits(coarse), self.fine_scores(fine) / self.temperature)
 
     def embeddings(self, images: Tensor) -> dict[str, Tensor]:
         """f_v(x) and f_pv(x), before and after fine classes are told apart (Fig. 6)."""
         features = self.backbone.features(images)
-        coarse = self.coarse_encoder(features)
-        return {"f_v": coarse, "f_pv": coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)}
-
-    def embeddings(self, images: Tensor) -> dict[str, Tensor]:
-        """f_v(x) and f_pv(x), before and after fine classes are told apart (Fig. 6)."""
-        features = self.backbone.features(images)
-        coarse = self.coarse_encoder(features)
-        return {"f_v": coarse, "f_pv": coarse if self.options.fine_encoder == "coarse" else self.fine_encoder(features)}
+        coarse = fine = self.coarse_encoder(features)
+        if self.options.fine_encoder != "coarse":
+            fine = self.fine_encoder(features) if self.regression is None else self.regression(features)
+        return {"f_v": coarse, "f_pv": fine}
 
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """The maps R_k of f_pv, "part 1" and so on, (B, H, W) in 0..1; where it has none, what every method shows."""

@@ -85,8 +85,10 @@ def _by_coarse(axis: Axes, points: NDArray[np.float64], labelled: Labelled) -> N
         colour = _COLOURS[place % len(_COLOURS)]
         axis.scatter(its[:, 0], its[:, 1], s=18, marker=_MARKERS[place % 8], color=colour, linewidths=0)
         across, up = its[its[:, 1].argmax()].tolist()
-        told = {"color": colour, "weight": "bold", "size": 8, "textcoords": "offset points", "xytext": (0, 5)}
-        name = axis.annotate(labelled.coarse_names[c], (across, up), ha="center", va="bottom", **told)
+        name = axis.annotate(
+            labelled.coarse_names[c], (across, up), (0, 5), textcoords="offset points", ha="center", va="bottom"
+        )
+        name.set(color=colour, weight="bold", size=8)
         name.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
