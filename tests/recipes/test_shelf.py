@@ -151,7 +151,7 @@ def test_cifar_trains_as_the_paper_says() -> None:
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'cifar100/coins'"):
         load_recipe("cifar100/coin")
-    with pytest.raises(RecipeError, match=r"there are cifar100/\.\.\., .*, sop/\.\.\. \("):
+    with pytest.raises(RecipeError, match=r"there are aircraft/\.\.\., .*, sop/\.\.\. \("):
         load_recipe("x")
     with pytest.raises(RecipeError, match=r"there are pets/coarse, pets/coins, pets/fine \("):
         load_recipe("pets/nothing-alike")
