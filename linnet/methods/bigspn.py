@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from linnet.backbones import Backbone
 from linnet.losses.balanced import BalancedRegression
@@ -207,7 +208,14 @@ class BigSpn(Described):
         elif self._stage == "train":
             features = self._features(batch.images)  # the first step has changed the net
         scores = cosine_scores(self.fine_encoder(features), self.interpreter(self.fine_attributes).detach())
-        yield {"candidates": Term(candidate_loss(scores, self.membership[named]), self.options.lambda_)}
+        candidates = self._candidates(named, batch.targets)
+        yield {"candidates": Term(candidate_loss(scores, candidates), self.options.lambda_)}
+
+    def _candidates(self, named: Tensor, targets: Tensor) -> Tensor:
+        """Bool (B, F): the children of the coarse class (B,); of an image of a fine class that is seen, that class."""
+        fine = self.task.seen_labels(targets)
+        own = F.one_hot(fine.clamp_min(0), self.task.fine_classes).bool()
+        return torch.where((fine >= 0)[:, None], own, self.membership[named])
 
     def fine_scores(self, embedding: Tensor) -> Tensor:
         """Cosines (B, F) of what the fine encoder gives with g(a(y)), or with the attributes themselves."""

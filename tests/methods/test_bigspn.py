@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from linnet.methods.bigspn import BigSpn, BigSpnOptions
-from tests.methods.check import Batch, build, check_method, make_batch, total
+from tests.methods.check import Batch, build, check_method, make_batch, make_task, total
 from tests.reference import bigspn as literal
 
 SMALL = {"dim": 16, "hidden": 12, "reduced": 6}
@@ -83,6 +84,25 @@ def test_candidates_can_come_from_the_label() -> None:
         labels = batch.targets[:, 0].tolist()
         expected = literal.subordinate_entropy(fine, anchors, labels, method.task.membership)
     torch.testing.assert_close(second["candidates"].value.detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_of_a_seen_class_has_that_class_for_a_candidate() -> None:
+    task = make_task()
+    seen = torch.arange(task.fine_classes) % 2 == 0
+    method, batch = build("bigspn", replace(task, seen=seen), SMALL), make_batch(12)
+    assert isinstance(method, BigSpn)
+    _, second = method.losses(batch)
+    with torch.no_grad():
+        embedding = method.coarse_encoder(method.backbone.features(batch.images))
+        coarse = method.interpreter(method.task.coarse_attributes)
+        fine = method.fine_encoder(method.backbone.features(batch.images))
+        anchors = method.interpreter(method.task.fine_attributes)
+    values = []
+    for image, (row, label) in enumerate(zip(fine, batch.targets[:, 1].tolist(), strict=True)):
+        group = literal.nearest(embedding[image], coarse, [0, 1, 2])
+        own = [label] if seen[label] else [f for f in range(len(anchors)) if task.membership[group, f]]
+        values.append(min(1 - torch.cosine_similarity(row, anchors[f], dim=0) for f in own))
+    torch.testing.assert_close(second["candidates"].value.detach(), torch.stack(values).mean(), rtol=1e-4, atol=1e-4)
 
 
 def test_a_variant_sets_what_is_not_given() -> None:
