@@ -19,6 +19,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "cars": ("linnet.datasets.cars", {}),
     "cifar100": ("linnet.datasets.cifar100", {}),
     "creatures": ("linnet.datasets.creatures", {}),
+    "creatures-pairs": ("linnet.datasets.creatures", {"pairs": True}),
     "cub": ("linnet.datasets.cub", {}),
     "cub-hgtl": ("linnet.datasets.cub", {"described": True}),
     "cub-official": ("linnet.datasets.cub", {"official": True}),

@@ -75,11 +75,27 @@ def _all_species() -> tuple[_Species, ...]:
 _SPECIES = _all_species()
 
 
-def taxonomy() -> Taxonomy:
-    """The levels ("coarse", "fine"): 6 classes, and 24 such as "ringed_fox"."""
-    coarse = tuple(_BODIES)
-    parents = tuple(coarse.index(species.body) for species in _SPECIES)
+def taxonomy(*, pairs: bool = False) -> Taxonomy:
+    """The levels ("coarse", "fine"): 6 classes, and 24 such as "ringed_fox"; with `pairs` 12 over the same 24.
+
+    The children of a body plan have every mark once, so no coarse class tells one mark from another, and descriptions
+    name fine classes by luck alone. With `pairs` a body plan is two coarse classes of two marks each, such as
+    "ringed or dotted fox"; which marks go together differs from body to body, and that tells all four.
+    """
+    groups = [_pair(species) if pairs else species.body for species in _SPECIES]
+    coarse = tuple(sorted(set(groups)))
+    parents = tuple(coarse.index(group) for group in groups)
     return Taxonomy(("coarse", "fine"), (coarse, tuple(s.name for s in _SPECIES)), ((), parents))
+
+
+def _pair(species: _Species) -> str:
+    """The coarse class of two marks that a species belongs to."""
+    marks = tuple(_MARKS)
+    partner = 1 + tuple(_BODIES).index(species.body) % 3  # the first mark goes with the second, third or fourth
+    first = (marks[0], marks[partner])
+    word = next(word for word, mark in _MARKS.items() if mark == species.mark)
+    together = first if word in first else tuple(mark for mark in marks if mark not in first)
+    return f"{' or '.join(together)} {species.body}"
 
 
 def attributes() -> Attributes:
@@ -99,6 +115,7 @@ def load(
     size: int = 48,
     train_per_class: int = 40,
     test_per_class: int = 20,
+    pairs: bool = False,
 ) -> Manifest:
     """Draw the creatures, about a thousand a second, as a manifest with splits "train" and "test".
 
@@ -109,6 +126,7 @@ def load(
         size: height and width in pixels, at least 16.
         train_per_class: images of each of the 24 fine classes to train on.
         test_per_class: the same for the test split; 0 for none.
+        pairs: twelve coarse classes, see `taxonomy`; the images are the same.
 
     Raises:
         DataError: a size or count that cannot be.
@@ -118,7 +136,7 @@ def load(
             f"creatures: size={size}, train_per_class={train_per_class}, test_per_class={test_per_class}: "
             "allowed are size >= 16, train_per_class >= 1, test_per_class >= 0"
         )
-    tree = taxonomy()
+    tree = taxonomy(pairs=pairs)
     splits = {"train": train_per_class, "test": test_per_class}
     splits = {split: count for split, count in splits.items() if count}
     keys = [(split, f, n) for split in splits for f in range(len(_SPECIES)) for n in range(splits[split])]

@@ -13,6 +13,8 @@ from linnet.errors import DataError
 from linnet.manifest import Manifest, read_manifest
 from linnet.randomness import generator
 
+PAIRS = {"plain": False, "pairs": True}
+
 
 def pixels_of(manifest: Manifest) -> NDArray[np.uint8]:
     assert manifest.pixels is not None
@@ -67,6 +69,22 @@ def test_siblings_differ_by_their_mark_alone() -> None:
     # The mean over a coarse class is its body plan, and a mark of no kind: 4 shapes, 2 colours, 2 places.
     np.testing.assert_array_equal(coarse_means[:, marks], [[0.25] * 4 + [0.5] * 4] * 6)
     assert len({tuple(row) for row in coarse_means[:, ~marks]}) == 6
+
+
+def test_pairs_of_marks_tell_every_mark_from_every_other() -> None:
+    """Which is what descriptions of coarse classes need; the images and their fine classes stay the same."""
+    tree, table = creatures.taxonomy(pairs=True), creatures.attributes()
+    assert tree.classes[1] == creatures.taxonomy().classes[1]
+    assert [len(tree.candidates(coarse)) for coarse in range(len(tree.classes[0]))] == [2] * 12
+    assert "crossed or barred beetle" in tree.classes[0]
+    shapes = [table.columns.index(f"mark_{shape}") for shape in ("dot", "ring", "cross", "bars")]
+    values = table.of(tree.classes[1])
+    means = np.stack([values[tree.candidates(coarse)].mean(axis=0) for coarse in range(12)])
+    assert all((values[tree.candidates(c), :11] == means[c, :11]).all() for c in range(12)), "of one body"
+    assert len({tuple(row) for row in means[:, shapes]}) == 6, "every pair of marks"
+    few = {name: creatures.load(train_per_class=1, test_per_class=0, pairs=pairs) for name, pairs in PAIRS.items()}
+    np.testing.assert_array_equal(pixels_of(few["plain"]), pixels_of(few["pairs"]))
+    np.testing.assert_array_equal(few["plain"].targets[:, 1], few["pairs"].targets[:, 1])
 
 
 def test_the_mark_is_there_and_is_small() -> None:
