@@ -15,7 +15,7 @@ from linnet.methods import METHODS, check_supervision, method_class
 from linnet.methods.base import Need, Task
 from linnet.recipes import Recipe
 from linnet.taxonomy import Taxonomy
-from linnet.training.descriptions import class_attributes, undescribed
+from linnet.training.descriptions import check_descriptions, class_attributes, undescribed
 from linnet.training.part_labels import draw_part, levels_of
 from linnet.training.seen import seen_classes
 
@@ -91,6 +91,8 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
     have = available(data) | ({Need.TEACHER} if recipe.options.get("teacher") else set())
     needs = method_class(recipe.method).needs
     check_supervision(recipe.method, have, manifest.source, _missing(data, needs - have))
+    if Need.ATTRIBUTES in needs:
+        check_descriptions(manifest, coarse, fine)
     if Need.SOME_FINE in needs:
         _check_children(recipe.method, data)
     return data

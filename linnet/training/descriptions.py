@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.attributes import Attributes
-from linnet.errors import nearest
+from linnet.errors import SupervisionError, nearest
+from linnet.hierarchy import first_few
 from linnet.manifest import Manifest
+from linnet.metrics.descriptions import separation
 
-__all__ = ["class_attributes", "undescribed"]
+__all__ = ["check_descriptions", "class_attributes", "undescribed"]
+
+_logger = logging.getLogger("linnet")
 
 Vectors = NDArray[np.float32]
 
@@ -48,6 +53,34 @@ def undescribed(manifest: Manifest, coarse: int, fine: int) -> list[str]:
     missing = [taxonomy.classes[level][n] for level, mask in lacking.items() for n in np.flatnonzero(mask).tolist()]
     hint = nearest(missing[0], manifest.attributes.names) if missing else ""
     return [repr(name) + (hint if number == 0 else "") for number, name in enumerate(missing)]
+
+
+def check_descriptions(manifest: Manifest, coarse: int, fine: int) -> None:
+    """Refuse descriptions that nothing can be learnt from, and tell what else is odd about them.
+
+    Warned of are siblings that share one description, which only chance tells apart, and classes whose numbers are all
+    0. That columns are the same for all classes does no harm, and is told.
+
+    Raises:
+        SupervisionError: all coarse classes have the same vector.
+    """
+    taxonomy, told = manifest.taxonomy, f"{manifest.source}: its attributes table"
+    both = class_attributes(manifest, coarse, fine)
+    high, low = taxonomy.classes[coarse], taxonomy.classes[fine]
+    if len(high) > 1 and bool((both[0] == both[0][0]).all()):
+        raise SupervisionError(
+            f"{told} describes all {len(high)} {taxonomy.levels[coarse]} classes alike, so there is nothing to learn. "
+            "Look at it with: linnet attributes"
+        )
+    found = separation(both[1].numpy(), taxonomy.ancestor(fine, coarse), len(high), close=2.0)  # the same alone
+    pairs = [f"{low[one]!r} and {low[other]!r}" for each in found.families for one, other, _ in each.alike]
+    if pairs and coarse != fine:
+        _logger.warning("%s describes siblings alike, which only chance tells apart:\n%s", told, first_few(pairs))
+    silent = [repr(low[number]) for number in (both[1] == 0).all(1).nonzero().flatten().tolist()]
+    if silent:
+        _logger.warning("%s says nothing of these classes (all numbers are 0):\n%s", told, first_few(silent))
+    if found.constant:
+        _logger.info("%s has %d columns of %d without a difference", told, len(found.constant), found.attributes)
 
 
 def _vectors(manifest: Manifest, coarse: int, fine: int) -> tuple[Vectors, Vectors] | None:

@@ -130,3 +130,35 @@ def test_a_method_that_needs_them_hears_what_is_missing(
     with pytest.raises(SupervisionError, match="needs an attribute vector for every class") as raised:
         prepare(tiny_recipe(method="describing", select_on="last", validation=0), manifest(tmp_path, table))
     assert told in str(raised.value)
+
+
+def ridge(source: Manifest, **settings: object) -> TrainingData:
+    return prepare(tiny_recipe(method="ridge", select_on="last", validation=0, **settings), source)
+
+
+def test_odd_descriptions_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of siblings alone: b1 may be described as a3. And a method that does not look at them says nothing."""
+    odd = {**FULL, "a3": FULL["a1"], "c2": [0.0, 0]}
+    for table, told in (
+        ({**FULL, "a3": [7.0, 7]}, []),
+        (
+            odd,
+            [
+                "which only chance tells apart:\n  'a1' and 'a3'",
+                "says nothing of these classes (all numbers are 0):\n  'c2'",
+            ],
+        ),
+        ({name: [row[0], 1.0] for name, row in FULL.items()}, ["has 1 columns of 2 without a difference"]),
+    ):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="linnet"):
+            ridge(manifest(tmp_path, table))
+        assert len(caplog.records) == len(told) and all(part in caplog.text for part in told)
+    caplog.clear()
+    prepared(manifest(tmp_path, odd))
+    assert not caplog.records
+
+
+def test_coarse_classes_described_alike_teach_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SupervisionError, match="describes all 3 coarse classes alike"):
+        ridge(manifest(tmp_path, {name: [1.0, 2.0] for name in FULL}))
