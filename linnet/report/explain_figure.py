@@ -78,11 +78,13 @@ def _caption(axis: Axes, lines: Sequence[str]) -> None:
 
 
 def _head(axes: Sequence[Axes], views: Sequence[View]) -> None:
-    """Headings over the first row: the map's, and the run's where there are several."""
+    """Headings over the first row: the map's, and above it the run's where there are several."""
     axes[0].set_title("image", fontsize=9)
     at = 1
     for view in views:
-        for place, column in enumerate(view.columns):
-            run = textwrap.shorten(view.name, _LINE, placeholder=" ...") if len(views) > 1 and not place else ""
-            axes[at].set_title("\n".join([run, column.name] if len(views) > 1 else [column.name]), fontsize=9)
+        if len(views) > 1:
+            told = textwrap.shorten(view.name, _LINE * len(view.columns), placeholder=" ...")
+            axes[at].annotate(told, (0, 1), (0, 19), "axes fraction", "offset points", size=9, weight="bold")
+        for column in view.columns:
+            axes[at].set_title(column.name, fontsize=9)
             at += 1

@@ -100,7 +100,7 @@ def _scale() -> str:
 
 def _article(number: int, name: str, truth: str, views: Sequence[View], side: int) -> Iterator[str]:
     """One image: its name and true class, what each run says of it, and its pictures."""
-    known = f' <span class="quiet">{escape(truth)}</span>' if truth else ""
+    known = f' <span class="quiet">labelled {escape(truth)}</span>' if truth else ""
     yield f"<article><h2>{escape(name)}{known}</h2>"
     for view in views:
         if len(views) > 1:
