@@ -71,10 +71,11 @@ def _check_name(name: str) -> None:
         return
     import timm
 
-    from linnet.backbones.timm_models import timm_names
+    from linnet.backbones.timm_models import split_stride, timm_names
 
-    if not timm.is_model(_timm_name(name)):
-        close = nearest(_timm_name(name), [*OWN, *timm_names()])
+    model, _ = split_stride(_timm_name(name))
+    if not timm.is_model(model):
+        close = nearest(model, [*OWN, *timm_names()])
         raise RecipeError(f"backbone {name!r} is unknown{close}; known: {', '.join(OWN)} and every timm model")
 
 
@@ -104,7 +105,7 @@ def default_preprocessing(name: str) -> InputDefaults:
         return OWN[name].inputs
     import timm
 
-    known = timm.get_pretrained_cfg(_timm_name(name), allow_unregistered=True)
+    known = timm.get_pretrained_cfg(_timm_name(name).partition("@")[0], allow_unregistered=True)
     if known is None:
         return InputDefaults(224, 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
     size = known.input_size[1]

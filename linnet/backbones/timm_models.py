@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from linnet.backbones.base import Backbone
 from linnet.errors import RecipeError
 
-__all__ = ["HEADS", "TimmBackbone", "timm_names"]
+__all__ = ["HEADS", "TimmBackbone", "split_stride", "timm_names"]
 
 HEADS = (
     "classifier",
@@ -36,6 +36,9 @@ def timm_names() -> list[str]:
 
 class TimmBackbone(Backbone):
     """A timm model up to its last feature map, D = its `num_features`.
+
+    A name with "@16" behind it is the model with a map of one place in 16 x 16 pixels: its last stage keeps the size,
+    with stride 1 in place of 2 and no dilation, as paper 000 has ResNet-101.
 
     Maps that come channels-last (Swin) are turned to (B, D, H, W); a transformer's patch tokens are
     laid out on their grid, class and register tokens left out.
@@ -90,9 +93,33 @@ def _remove_heads(net: Any) -> None:
             setattr(net, head, nn.Identity())
 
 
+def split_stride(name: str) -> tuple[str, int | None]:
+    """A name and the number behind its "@", None without one.
+
+    Raises:
+        RecipeError: what stands there is neither 8 nor 16.
+    """
+    model, mark, stride = name.partition("@")
+    if mark and stride not in ("8", "16"):
+        raise RecipeError(f"backbone {name!r}: behind @ stands the stride of its map, 8 or 16, as in {model}@16")
+    return model, int(stride) if mark else None
+
+
 def _create(name: str, pretrained: bool) -> Any:
-    """The bare timm model; a few classes refuse to go without pooling, which is then left in and not used."""
+    """The bare timm model, with the stride that its name says."""
+    model, stride = split_stride(name)
     options: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0}
+    if stride is None:
+        return _bare(model, pretrained, options)
+    net = _bare(model, pretrained, {**options, "output_stride": stride})
+    for part in net.modules():
+        if isinstance(part, nn.Conv2d) and part.dilation != (1, 1):
+            part.padding, part.dilation = tuple(side // 2 for side in part.kernel_size), (1, 1)
+    return net
+
+
+def _bare(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
+    """A few classes refuse to go without pooling, which is then left in and not used."""
     try:
         try:
             return timm.create_model(name, global_pool="", **options)

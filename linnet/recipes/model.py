@@ -144,12 +144,12 @@ class Recipe(BaseModel):
     epochs: int = Field(default=30, ge=1, description="passes over the training images")
     batch_size: int = Field(default=256, ge=1, description="images per step, over all devices together")
     drop_last: bool = Field(default=True, description="leave out an epoch's incomplete last batch")
-    optimizer: Literal["sgd", "adamw"] = Field(
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(
         default="sgd", description="update rule; an instance head is updated by sgd whichever it is"
     )
     lr: float = Field(default=0.1, gt=0, description="peak learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd")
-    betas: _Decays = Field(default=(0.9, 0.999), description="how much adamw's running means keep at a step")
+    betas: _Decays = Field(default=(0.9, 0.999), description="how much adam's running means keep at a step")
     nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
     weight_decay: float = Field(default=5e-4, ge=0, description="weight decay")
     schedule: Literal["constant", "step", "cosine", "plateau"] = Field(

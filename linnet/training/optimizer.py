@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from linnet.methods.base import Stage
 from linnet.recipes import Recipe
@@ -20,8 +20,9 @@ def build_optimizer(stage: Stage, recipe: Recipe, *, scaled: bool = False) -> Op
     """
     groups = [{"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters]
     groups = groups or [{"params": [], "lr_scale": 1.0}]  # a stage that fits in closed form has none
-    if recipe.optimizer == "adamw":
-        return AdamW(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=not scaled)
+    if recipe.optimizer != "sgd":
+        kind = AdamW if recipe.optimizer == "adamw" else Adam
+        return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=not scaled)
     return SGD(
         groups,
         lr=recipe.lr,

@@ -173,6 +173,22 @@ def test_timm_models_of_every_layout_give_one_map(name: str, size: int, shape: t
     assert [key for key, value in backbone.named_parameters() if value.grad is None] == []
 
 
+def test_a_last_stage_that_keeps_the_size() -> None:
+    """Of the very weights, without dilation: what paper 000 does to ResNet-101."""
+    with seeded(0, "backbone"):
+        plain = build_backbone("resnet18")
+    large = build_backbone("resnet18@16")
+    large.load_state_dict(plain.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    assert large(images).shape == plain(images).shape
+    assert large.features(images).shape == (1, 512, 4, 4)
+    strides = {part.dilation for part in large.modules() if isinstance(part, nn.Conv2d)}
+    assert strides == {(1, 1)}
+    assert default_preprocessing("resnet18.a1_in1k@16") == default_preprocessing("resnet18.a1_in1k")
+    with pytest.raises(RecipeError, match=r"8 or 16, as in resnet18@16"):
+        build_backbone("resnet18@4")
+
+
 def test_default_inputs() -> None:
     assert default_preprocessing("cifar-resnet18").size == 32
     assert default_preprocessing("mobilenet_v2").mean == (0.5, 0.5, 0.5)

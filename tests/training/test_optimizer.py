@@ -12,7 +12,9 @@ from linnet.training.optimizer import build_optimizer, load_optimizer_state, opt
 from tests.training.tiny import tiny_recipe
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": "sgd"}, {"optimizer": "adamw", "betas": [0.5, 0.9]}])
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "sgd"}, {"optimizer": "adam"}, {"optimizer": "adamw", "betas": [0.5, 0.9]}]
+)
 def test_what_has_no_gradient_does_not_move(settings: dict[str, object]) -> None:
     """Not by momentum, and not by weight decay; so also once its state was put back."""
     first, second = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
@@ -29,6 +31,17 @@ def test_what_has_no_gradient_does_not_move(settings: dict[str, object]) -> None
         mine.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         assert not torch.equal(mine, before[0]) and torch.equal(other, before[1])
+
+
+def test_adam_adds_weight_decay_to_the_gradient_and_adamw_does_not() -> None:
+    """Where the loss asks for nothing, adam steps by lr and adamw by lr times the decay."""
+    for name, expected in (("adam", 0.9), ("adamw", 0.99)):
+        weight = nn.Parameter(torch.ones(1))
+        recipe = tiny_recipe(optimizer=name, lr=0.1, weight_decay=0.1)
+        optimizer = build_optimizer(Stage("train", [ParameterGroup([weight])]), recipe)
+        weight.grad = torch.zeros(1)
+        optimizer.step()
+        assert abs(float(weight.detach()) - expected) < 1e-4
 
 
 def test_betas_are_those_of_the_recipe() -> None:
