@@ -36,10 +36,11 @@ class FgnOptions(Options):
 
 
 class Fgn(Method):
-    """Three stages on pooled features x, the descriptions a at unit length.
+    """Three stages on pooled features x; the descriptions a less their mean over the coarse classes, at unit length.
 
     `encoder`: backbone and a linear classifier of the coarse classes, by cross-entropy. `generator`: on the features
-    as they then are, a critic D and a generator G conditioned on the coarse classes' descriptions,
+    as they then are, over the largest value that the first stage saw (the original scales every number to 0..1, and
+    the penalty's unit slope means that), a critic D and a generator G conditioned on the coarse classes' descriptions,
 
         max_D min_G E[D(x, a)] - E[D(G(z, a), a)] - penalty E[(|grad D| - 1)^2] + class_weight E[CE(G(z, a), y)],
 
@@ -53,10 +54,11 @@ class Fgn(Method):
     needs = frozenset({Need.COARSE, Need.ATTRIBUTES})
     Options = FgnOptions
     selects = "coarse_top1_implied"
-    training_only = ("generator.", "critic.")
+    training_only = ("generator.", "critic.", "scale")
     membership: Tensor
     coarse_attributes: Tensor
     fine_attributes: Tensor
+    scale: Tensor
 
     def __init__(self, backbone: Backbone, task: Task, options: FgnOptions | None = None) -> None:
         super().__init__(backbone, task)
@@ -65,6 +67,7 @@ class Fgn(Method):
         self.register_buffer("coarse_attributes", task.coarse_attributes.clone())
         self.register_buffer("fine_attributes", task.fine_attributes.clone())
         width = task.coarse_attributes.shape[1]
+        self.register_buffer("scale", torch.zeros(()))
         self.coarse_head = LinearHead(backbone.dim, task.coarse_classes)
         self.generator = Generator(options.noise or width, width, options.hidden, backbone.dim)
         self.critic = Critic(backbone.dim, width, options.hidden)
@@ -103,24 +106,34 @@ class Fgn(Method):
         """
         labels = batch.targets[:, self.task.coarse_level]
         if not self._stage:
-            yield {"coarse": Term(F.cross_entropy(self.coarse_head(self.backbone(batch.images)), labels))}
+            seen = self.backbone(batch.images)
+            self.scale = torch.maximum(self.scale, seen.detach().max().float())
+            yield {"coarse": Term(F.cross_entropy(self.coarse_head(seen), labels))}
         elif self._stage == 1:
             with torch.no_grad():
-                real = self.backbone(batch.images).float()
+                real = self.backbone(batch.images).float() / self.size()
             yield from self._in_turn(real, labels)
         else:
             yield {"fine": Term(self._fine_loss())}
 
     def _in_turn(self, real: Tensor, labels: Tensor) -> Iterator[Losses]:
         """The critic's steps, and the generator's on the last of their parts."""
-        described = F.normalize(self.coarse_attributes)[labels]
+        described = self.described(self.coarse_attributes)[labels]
         parts = tuple(each.chunk(self.options.critic_steps) for each in (real, described, labels))
         for x, a, _ in zip(*parts, strict=True):
             yield self.critic_losses(x, a)
         yield self.generator_losses(parts[1][-1], parts[2][-1])
 
+    def described(self, attributes: Tensor) -> Tensor:
+        """What generator and critic are told of classes (n, A): what differs between them, at unit length."""
+        return F.normalize(attributes - self.coarse_attributes.mean(0))
+
+    def size(self) -> Tensor:
+        """What a feature of 1 in the generator's eyes is in the net's, a scalar; 1 before any was seen."""
+        return torch.where(self.scale > 0, self.scale, 1.0)
+
     def critic_losses(self, real: Tensor, described: Tensor) -> Losses:
-        """`critic`, E[D(G(z, a), a)] - E[D(x, a)], and `penalty`, of real features (n, D) and a (n, A)."""
+        """`critic`, E[D(G(z, a), a)] - E[D(x, a)], and `penalty`, of real features (n, D) in 0..1 and a (n, A)."""
         with torch.no_grad():
             fake = self.generator.draw(described)
         share = real.new_empty(len(real), 1).uniform_()
@@ -132,7 +145,7 @@ class Fgn(Method):
         """`generator`, -E[D(G(z, a), a)], and `classes`, E[CE(G(z, a), y)]; of a (n, A) and coarse labels (n,)."""
         fake = self.generator.draw(described)
         with held(self.critic, self.coarse_head):
-            scores, logits = self.critic(fake, described), self.coarse_head(fake)
+            scores, logits = self.critic(fake, described), self.coarse_head(fake * self.size())
         classes = F.cross_entropy(logits, labels)
         return {"generator": Term(-scores.mean()), "classes": Term(classes, self.options.class_weight)}
 
@@ -140,7 +153,7 @@ class Fgn(Method):
         labels = torch.arange(self.task.fine_classes, device=self.fine_attributes.device)
         labels = labels.repeat_interleave(self.options.generated)
         with torch.no_grad():
-            made = self.generator.draw(F.normalize(self.fine_attributes)[labels])
+            made = self.generator.draw(self.described(self.fine_attributes)[labels]) * self.size()
         return F.cross_entropy(self.fine_head(made), labels)
 
     def predict(self, images: Tensor) -> Prediction:
@@ -154,7 +167,7 @@ class Fgn(Method):
             children = self.membership.sum(1)
             return (coarse - children.log())[:, self.membership.int().argmax(0)]
         if self._stage == 1:
-            described = F.normalize(self.fine_attributes)
+            described = self.described(self.fine_attributes)
             typical = self.generator(described.new_zeros(len(described), self.generator.noise), described)
             return cosine_scores(embedding, typical)
         logits: Tensor = self.fine_head(embedding)

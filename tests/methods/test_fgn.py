@@ -24,6 +24,12 @@ def fgn(**options: Any) -> Fgn:
     return method
 
 
+def centred(method: Fgn, attributes: Tensor) -> Tensor:
+    """Descriptions less the coarse classes' mean, at unit length."""
+    rows = [row - sum(method.coarse_attributes) / len(method.coarse_attributes) for row in attributes]
+    return torch.stack([row / row.norm() for row in rows])
+
+
 def test_fgn(tmp_path: Path) -> None:
     """The battery."""
     check_method("fgn", tmp_path, SMALL)
@@ -41,6 +47,9 @@ def test_the_first_stage_is_a_classifier_of_coarse_classes() -> None:
     (terms,) = method.losses(batch)
     logits = method.backbone(batch.images) @ method.coarse_head.weight.T
     torch.testing.assert_close(total(terms), F.cross_entropy(logits, batch.targets[:, 0]))
+    most = method.backbone(batch.images).max()
+    list(method.losses(make_batch(3)))
+    assert float(method.scale) == pytest.approx(float(most.detach())), "of all batches"
     said = method.eval().predict(batch.images)
     assert said.coarse_logits is not None and said.fine_logits is not None
     implied = torch.stack([said.fine_logits.softmax(1)[:, row].sum(1) for row in method.task.membership], 1)
@@ -56,7 +65,8 @@ def layers_of(part: nn.Module) -> list[tuple[Tensor, Tensor]]:
 def test_critic_and_generator_have_f_clswgans_objectives() -> None:
     """With the very noise and shares that the step drew."""
     method, labels = fgn(penalty=7.0, class_weight=0.3), torch.tensor([0, 2, 1, 1])
-    described = F.normalize(method.coarse_attributes)[labels]
+    method.scale.fill_(2.5)
+    described = centred(method, method.coarse_attributes)[labels]
     with seeded(3, "real"):
         real = torch.rand(4, method.backbone.dim)
     with seeded(4, "step"):
@@ -75,7 +85,7 @@ def test_critic_and_generator_have_f_clswgans_objectives() -> None:
         fake = method.generator(torch.empty(4, method.generator.noise).normal_(), described).detach()
     scores = [float(literal.score(layers, x, a)) for x, a in zip(fake.double(), described.double(), strict=True)]
     assert float(made["generator"].value.detach()) == pytest.approx(-sum(scores) / 4, rel=1e-4)
-    classes = F.cross_entropy(fake @ method.coarse_head.weight.T, labels)
+    classes = F.cross_entropy(2.5 * fake @ method.coarse_head.weight.T, labels)
     torch.testing.assert_close(made["classes"].value, classes)
     assert made["classes"].weight == 0.3
 
@@ -125,6 +135,7 @@ def test_each_critic_step_sees_its_part_of_the_batch(monkeypatch: pytest.MonkeyP
 def test_the_last_stage_learns_from_generated_features_alone() -> None:
     """As many of each fine class; whatever images there are."""
     method = fgn(generated=2)
+    method.scale.fill_(2.5)
     method.enter(2)
     losses = []
     for count in (5, 8):
@@ -134,8 +145,8 @@ def test_the_last_stage_learns_from_generated_features_alone() -> None:
     assert losses[0] == losses[1]
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
     with seeded(6, "step"):
-        made = method.generator.draw(F.normalize(method.fine_attributes)[labels])
-    torch.testing.assert_close(losses[0], F.cross_entropy(made @ method.fine_head.weight.T, labels).detach())
+        made = method.generator.draw(centred(method, method.fine_attributes)[labels])
+    torch.testing.assert_close(losses[0], F.cross_entropy(2.5 * made @ method.fine_head.weight.T, labels).detach())
 
 
 def test_while_the_generator_learns_the_nearest_typical_feature_names_the_class() -> None:
@@ -145,7 +156,7 @@ def test_while_the_generator_learns_the_nearest_typical_feature_names_the_class(
     with torch.no_grad():
         said = method.predict(batch.images)
         zeros = torch.zeros(6, method.generator.noise)
-        typical = method.generator(zeros, F.normalize(method.fine_attributes))
+        typical = method.generator(zeros, centred(method, method.fine_attributes))
     expected = F.cosine_similarity(said.embedding[:, None], typical[None], dim=2)
     assert said.fine_logits is not None
     torch.testing.assert_close(said.fine_logits, expected)
