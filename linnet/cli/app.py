@@ -8,13 +8,26 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from linnet.cli import attributes, demo, describe, evaluate, explain, figure, recipes, results, split, sweep, train
+from linnet.cli import (
+    attributes,
+    cost,
+    demo,
+    describe,
+    evaluate,
+    explain,
+    figure,
+    recipes,
+    results,
+    split,
+    sweep,
+    train,
+)
 from linnet.cli.console import complain
 from linnet.errors import LinnetError
 
 __all__ = ["COMMANDS", "app"]
 
-COMMANDS = (demo, train, evaluate, sweep, split, attributes, describe, recipes, results, figure, explain)
+COMMANDS = (demo, train, evaluate, cost, sweep, split, attributes, describe, recipes, results, figure, explain)
 
 
 class _Group(TyperGroup):

@@ -8,13 +8,16 @@ _UNITS = {
     "attention_correlation": "r",
     "effective_rank": "dimensions",
     "hierarchical_distance": "levels",
+    "milliseconds_per_image": "ms",
     "mistake_severity": "levels",
+    "parameters": "millions",
+    "peak_memory": "MB",
 }
-_LOWER = frozenset({"mistake_severity", "hierarchical_distance"})
+_LOWER = frozenset({"mistake_severity", "hierarchical_distance", "milliseconds_per_image", "peak_memory"})
 
 
 def unit(metric: str) -> str:
-    """'%' for most; "levels" of the hierarchy, "dimensions" of an embedding, "r" for a correlation (-1 to 1)."""
+    """'%' for most; "levels" of the hierarchy, "dimensions" of an embedding, "r" (-1 to 1), "ms", "MB"."""
     return _UNITS.get(metric.partition("@")[0], "%")
 
 
