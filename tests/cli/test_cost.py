@@ -1,0 +1,67 @@
+"""`linnet cost`, `--members`, and growing from the command line, as a user would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from linnet import files
+from linnet.cli.app import app
+from tests.training.tiny import SETTINGS
+
+FEW = [
+    f"{key}={json.dumps(value)}" for key, value in {**SETTINGS, "epochs": 1}.items() if key not in {"data", "method"}
+]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A single model that grew into an ensemble of two, and one model distilled from that."""
+    folder = tmp_path_factory.mktemp("cost")
+    both = folder / "both"
+    done = call("train", "creatures", "method=orthogonal-ensemble", "members=1", *FEW, "--out", both)
+    assert done.exit_code == 0, done.output
+    done = call("train", "--resume", "members=2", "--out", both)
+    assert done.exit_code == 0, done.output
+    done = call("train", "creatures", "method=distil", f"teacher={both}", *FEW, "--out", folder / "folded")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_growing_says_so(folder: Path) -> None:
+    recipe = files.read_json(folder / "both" / "recipe.json")
+    assert recipe["options"]["members"] == 2 and recipe["note"] == "grown to members=2"
+
+
+def test_first_members_alone(folder: Path) -> None:
+    done = call("evaluate", folder / "both", "--members", 1)
+    assert done.exit_code == 0 and "orthogonal-ensemble, its first 1," in done.output.replace("\n", "")
+    assert (folder / "both" / "evaluation-test-members-1.json").exists()
+    done = call("evaluate", folder / "both", "--members", 3)
+    assert done.exit_code == 2 and "the run has 2; give 1 to 2" in done.output
+
+
+def test_cost_and_gain_in_one_table(folder: Path, tmp_path: Path) -> None:
+    out, record = tmp_path / "cost.json", tmp_path / "results.jsonl"
+    done = call("cost", folder / "both", folder / "folded", "--batch", 4, "--json", out, "--record", record)
+    assert done.exit_code == 0, done.output
+    rows = {row["row"]: row for row in json.loads(out.read_text())}
+    assert list(rows) == ["single", "orthogonal-ensemble", "distil"]
+    assert [row["members"] for row in rows.values()] == [1, 2, 1]
+    single, both, folded = (row["parameters"][0] for row in rows.values())
+    assert both == pytest.approx(2 * single) and folded == pytest.approx(single)
+    assert rows["orthogonal-ensemble"]["peak_memory"] > rows["single"]["peak_memory"]
+    assert rows["distil"]["peak_memory"] == pytest.approx(rows["single"]["peak_memory"], rel=0.05)
+    expected = files.read_json(folder / "both" / "evaluation-test-members-1.json")["figures"]["fine_top1"]
+    assert rows["single"]["values"] == [expected] and rows["single"]["metric"] == "fine_top1"
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    told = {(line["row"], line["metric"]) for line in lines}
+    assert {(row, metric) for row in rows for metric in ("fine_top1", "milliseconds_per_image", "peak_memory")} <= told
+    assert ("orthogonal-ensemble", "attention_overlap") in told and ("single", "attention_overlap") not in told
