@@ -30,11 +30,21 @@ class Column:
         name: whose map, "member 1" say, or of which level's class.
         heat: float32 (n, S, S) in 0..1, each map over its own maximum, at the pictures' size.
         of: for each image the class that the map is of; None of a map of no class.
+        peaks: for each image the map's largest value, which its heat is over.
     """
 
     name: str
     heat: NDArray[np.float32]
     of: list[Answer | None]
+    peaks: list[float]
+
+    def told(self, place: int) -> list[str]:
+        """What stands below an image's map: class and probability, or how strong the map gets, and if it is empty."""
+        answer, peak = self.of[place], self.peaks[place]
+        lines = [answer.name, f"{100 * answer.probability:.0f} %"] if answer else []
+        if peak <= 0:
+            return [*lines[:1], " ".join([*lines[1:], "(no place speaks for it)" if answer else "(0 everywhere)"])]
+        return lines or [f"up to {peak:.2g}"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,8 @@ def look(name: str, bundle: Bundle, inputs: Inputs, wanted: Wanted, *, batch_siz
     columns, notes = [], []
     for key in parts[0].maps:
         maps = torch.cat([part.maps[key].cpu() for part in parts])
-        columns.append(Column(key, _enlarged(maps, shown.shape[1]), [each for part in parts for each in part.of[key]]))
+        of, peaks = [each for part in parts for each in part.of[key]], maps.amax((1, 2)).tolist()
+        columns.append(Column(key, _enlarged(maps, shown.shape[1]), of, peaks))
         if maps.shape[1:].numel() == 1:
             notes.append(f"{name}, {key}: the net's last feature map has a single place, so there is nothing to see")
     answers = [row for part in parts for row in part.answers]

@@ -11,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from linnet.explain.maps import Answer
 from linnet.explain.pictures import View
 from linnet.report.figures import save_figure
 from linnet.report.overlay import heat_colours, overlay
@@ -52,7 +51,7 @@ def explain_figure(
         for view in views:
             for column in view.columns:
                 axes[row, at].imshow(overlay(view.pixels[row], column.heat[row]))
-                _caption(axes[row, at], _told(column.of[row]))
+                _caption(axes[row, at], column.told(row))
                 at += 1
     for axis in axes.flat:
         axis.set_xticks([])
@@ -63,12 +62,6 @@ def explain_figure(
     bar.set_label("strength / its maximum in the map", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     save_figure(figure, target, dpi)
-
-
-def _told(answer: Answer | None) -> list[str]:
-    if answer is None:
-        return []
-    return [answer.name, f"{100 * answer.probability:.0f} %"]
 
 
 def _caption(axis: Axes, lines: Sequence[str]) -> None:

@@ -107,10 +107,10 @@ def _article(number: int, name: str, truth: str, views: Sequence[View], side: in
             yield f"<h3>{escape(view.name)}</h3>"
         yield f"<p>{', '.join(map(_answer, view.answers[number]))}</p>" if view.answers[number] else ""
         yield '<div class="row">'
-        yield _figure(view.pixels[number], "image", None, side)
+        yield _figure(view.pixels[number], "image", "", side)
         for column in view.columns:
             laid = overlay(view.pixels[number], column.heat[number])
-            yield _figure(laid, column.name, column.of[number], side)
+            yield _figure(laid, column.name, " ".join(column.told(number)), side)
         yield "</div>"
     yield "</article>"
 
@@ -124,12 +124,11 @@ def _answer(answer: Answer) -> str:
     return f'{told} <span class="{word}">({word})</span>'
 
 
-def _figure(pixels: NDArray[np.uint8], name: str, of: Answer | None, side: int) -> str:
-    told = f"{name}, {of}" if of else name
-    caption = f"<b>{escape(name)}</b>" + (escape(str(of)) if of else "")
+def _figure(pixels: NDArray[np.uint8], name: str, told: str, side: int) -> str:
+    alternative = escape(f"{name}, {told}" if told else name)
     return (
-        f'<figure><img alt="{escape(told)}" width="{side}" height="{side}" src="{_embedded(pixels, side)}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><img alt="{alternative}" width="{side}" height="{side}" src="{_embedded(pixels, side)}">'
+        f"<figcaption><b>{escape(name)}</b>{escape(told)}</figcaption></figure>"
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from linnet.explain.projection import Projection
@@ -67,13 +67,21 @@ def projection_figure(
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_box_aspect(1)
-    handles, names = axes[0, 1].get_legend_handles_labels()
-    figure.legend(handles, names, fontsize=6.5, loc="outside right upper", frameon=False, handletextpad=0.2)
+    (marked, coarse), (handles, fine) = (axis.get_legend_handles_labels() for axis in axes[0])
+    blank = Line2D([], [], linestyle="")
+    figure.legend(
+        [*marked, blank, *handles],
+        [*coarse, "", *fine],
+        fontsize=6.5,
+        loc="outside right upper",
+        frameon=False,
+        handletextpad=0.2,
+    )
     save_figure(figure, target, dpi)
 
 
 def _by_coarse(axis: Axes, points: NDArray[np.float64], labelled: Labelled) -> None:
-    """Every coarse class in its colour; the chosen ones by marker too, and named above their uppermost image."""
+    """Every coarse class in its colour; the chosen ones by marker too."""
     palette = colormaps["tab20"]
     for c in sorted(set(labelled.coarse[labelled.coarse >= 0].tolist()) - set(labelled.chosen)):
         its = points[labelled.coarse == c]
@@ -82,14 +90,8 @@ def _by_coarse(axis: Axes, points: NDArray[np.float64], labelled: Labelled) -> N
         its = points[labelled.coarse == c]
         if not len(its):
             continue
-        colour = _COLOURS[place % len(_COLOURS)]
-        axis.scatter(its[:, 0], its[:, 1], s=18, marker=_MARKERS[place % 8], color=colour, linewidths=0)
-        across, up = its[its[:, 1].argmax()].tolist()
-        name = axis.annotate(
-            labelled.coarse_names[c], (across, up), (0, 5), textcoords="offset points", ha="center", va="bottom"
-        )
-        name.set(color=colour, weight="bold", size=8)
-        name.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        colour, name = _COLOURS[place % len(_COLOURS)], labelled.coarse_names[c]
+        axis.scatter(its[:, 0], its[:, 1], s=18, marker=_MARKERS[place % 8], color=colour, linewidths=0, label=name)
 
 
 def _by_fine(axis: Axes, points: NDArray[np.float64], labelled: Labelled) -> None:

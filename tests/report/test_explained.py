@@ -29,7 +29,10 @@ def drawn(path: Path) -> np.ndarray:
 
 def view(name: str, columns: int, count: int = 2) -> View:
     heat, pixels = np.resize(HEAT, (count, 40, 40)), np.resize(PIXELS, (count, 40, 40, 3))
-    made = [Column(f"member {number}", heat, [WREN, None] * (count // 2)) for number in range(columns)]
+    made = [
+        Column(f"member {number}", heat, [WREN, None] * (count // 2), [1.0, 0.25] * (count // 2))
+        for number in range(columns)
+    ]
     return View(name, pixels, made, [[WREN], [Answer("coarse", "Tern", 0.5, False)]] * (count // 2))
 
 
@@ -55,6 +58,16 @@ def test_figure_repeats_and_has_a_column_a_map(tmp_path: Path) -> None:
     assert drawn(tmp_path / "narrow.png").shape[1] < one.shape[1]
     with pytest.raises(ValueError, match=f"1 to {MOST_ROWS}"):
         explain_figure([], [], views, tmp_path / "none.png")
+
+
+def test_what_stands_below_a_map() -> None:
+    column = Column("x", HEAT, [WREN, None, WREN, None], [2.0, 0.25, 0.0, 0.0])
+    assert [column.told(place) for place in range(4)] == [
+        ['Wren <"&', "88 %"],
+        ["up to 0.25"],
+        ['Wren <"&', "88 % (no place speaks for it)"],
+        ["(0 everywhere)"],
+    ]
 
 
 class Reader(HTMLParser):
@@ -94,7 +107,7 @@ def test_page_is_whole_by_itself(tmp_path: Path) -> None:
 def test_a_page_keeps_below_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise is the hardest picture to compress: its pictures shrink until it fits."""
     noise = generator(1, "noise").integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
-    made = View("one", noise, [Column("map", np.zeros((3, 128, 128), np.float32), [None] * 3)], [[]] * 3)
+    made = View("one", noise, [Column("map", np.zeros((3, 128, 128), np.float32), [None] * 3, [0.0] * 3)], [[]] * 3)
     sizes = []
     for most in (9_500_000, 60_000, 30_000):
         monkeypatch.setattr("linnet.report.explain_page.MOST_BYTES", most)
