@@ -73,7 +73,7 @@ class CompiledEngine:
     ) -> tuple[Tensor, Tensor, CompiledResidual]:
         """As `Engine.forward`."""
         residual = self._describe(weight, velocity, embedding, touched, temperature)
-        loss, gradient = torch.empty(len(embedding)), torch.empty_like(embedding)
+        loss, gradient = embedding.new_empty(len(embedding)), torch.empty_like(embedding)
         _check(self._forward(ctypes.byref(residual.batch), loss.data_ptr(), gradient.data_ptr()))
         return loss, gradient, residual
 
@@ -100,11 +100,11 @@ class CompiledEngine:
     ) -> CompiledResidual:
         assert all(each.is_contiguous() and each.dtype == torch.float32 for each in (weight, velocity, embedding))
         lists = tuple(torch.tensor(each) for each in (touched.starts, touched.stops, touched.rows))
-        lists += touched.place.contiguous(), touched.lag.contiguous(), torch.empty(len(embedding), 2)
+        lists += touched.place.contiguous(), touched.lag.contiguous(), embedding.new_empty(len(embedding), 2)
         sizes, counts = lists[1] - lists[0], lists[2].diff()
         logits = int(sizes @ counts)
         keep = logits <= self._kept
-        spare = self._spare.pop() if self._spare else _Buffers(*torch.empty(3, 0).unbind())
+        spare = self._spare.pop() if self._spare else _Buffers(*embedding.new_empty(3, 0).unbind())
         if keep:
             spare.logits = _at_least(spare.logits, logits)
             spare.norms = _at_least(spare.norms, 0 if temperature is None else int(sizes.sum()))
@@ -140,7 +140,7 @@ def _check(answer: int) -> int:
 
 
 def _at_least(buffer: Tensor, count: int) -> Tensor:
-    return buffer if len(buffer) >= count else torch.empty(count)
+    return buffer if len(buffer) >= count else buffer.new_empty(count)
 
 
 def _runner() -> int | None:

@@ -79,6 +79,8 @@ class Layout:
     def part(self, index: Tensor, pending: Tensor, device: torch.device) -> Part:
         """A batch of images `index` (B,), with what is pending (G, 2, 2) for each group, for weights on `device`."""
         index = index.cpu()
+        if len(index) and int(index.min()) < 0:
+            raise ValueError(f"index is {int(index.min())} somewhere; training images are numbered from 0")
         group = self._group[index].long()
         order = torch.argsort(group, stable=True)
         order = order[self.starts[group[order]] >= 0]

@@ -285,6 +285,13 @@ def test_logits_never_span_all_instances(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(math.prod(width) for width in widths[8:]) <= 16
 
 
+def test_a_number_that_is_no_images_is_refused() -> None:
+    """And not taken as one counted from the end."""
+    head = make_head(GROUPS, 3)
+    with pytest.raises(ValueError, match="-1 somewhere"):
+        head(torch.zeros(2, 3), torch.tensor([4, -1]))
+
+
 def test_unlabelled_images_are_refused() -> None:
     """An instance without a coarse class has no block."""
     with pytest.raises(ValueError, match="group"):

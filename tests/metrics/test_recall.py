@@ -49,9 +49,9 @@ def as_arrays(case: dict[str, Any]) -> dict[str, Any]:
 @given(
     st.booleans().flatmap(sets),
     st.sampled_from([1, 2, 5, 1024]),
-    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([None, torch.bfloat16, torch.float16, torch.float32, torch.float64]),
 )
-def test_equals_the_double_loop(case: dict[str, Any], chunk: int, dtype: torch.dtype) -> None:
+def test_equals_the_double_loop(case: dict[str, Any], chunk: int, dtype: torch.dtype | None) -> None:
     assert recall_at_k(**as_arrays(case), ks=KS, chunk=chunk, dtype=dtype) == reference.recall_at_k(**case, ks=KS)
 
 
