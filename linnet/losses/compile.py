@@ -50,9 +50,10 @@ def load(source: Path, flags: tuple[str, ...] = FLAGS) -> ctypes.CDLL:
         key = hashlib.sha256(named.encode()).hexdigest()
         folder = files.private_folder(files.cache_folder() / "compiled" / key[:32])
         target = folder / f"{source.stem}.so"
-        with files.locked(folder / "lock"):
-            if not _intact(target):
-                _build([*command, *flags, str(source)], target)
+        if not _intact(target):  # one that is there may lie where nothing can be written, not even the lock
+            with files.locked(folder / "lock"):
+                if not _intact(target):
+                    _build([*command, *flags, str(source)], target)
         return ctypes.CDLL(str(target))
     except (OSError, RunError, subprocess.TimeoutExpired) as error:
         raise CannotCompileError(str(error)) from error

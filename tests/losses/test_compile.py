@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet import files
 from linnet.losses.compile import CannotCompileError, NoCompilerError, load
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler")
@@ -64,6 +65,19 @@ def test_a_damaged_library_is_built_anew(source: Path, cache: Path, damage: byte
         path.with_suffix(".sha256").unlink()
     assert isinstance(load(source, flags), ctypes.CDLL)
     assert calls(cache) == 2
+
+
+def test_a_library_is_loaded_from_where_nothing_can_be_written(
+    source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(source)
+
+    def refuse(target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(target))
+
+    monkeypatch.setattr(files, "locked", refuse)
+    assert load(source).answer() == 42
+    assert calls(cache) == 1
 
 
 def test_two_processes_build_one_library(source: Path, cache: Path) -> None:
