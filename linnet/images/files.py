@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from linnet.errors import RecipeError
 from linnet.images.augment import crop_boxes, draw_moves
 from linnet.images.broken import Broken, raise_broken
 from linnet.images.cache import KeptImages
@@ -211,7 +212,7 @@ class FileRoad:
         # Those under way, one that the caller holds, and one that may be asked for before it lets go.
         slots = torch.empty((workers * (ahead or 0) + 2, PIECE, size, size, 3), dtype=torch.uint8)
         answers: DataLoader[Answer] = DataLoader(
-            replace(self._decoder, slots=slots.share_memory_() if workers else slots),
+            replace(self._decoder, slots=_shared(slots, workers) if workers else slots),
             batch_size=None,
             sampler=plan,
             num_workers=workers,
@@ -223,6 +224,17 @@ class FileRoad:
             generator=torch_generator(0, "loader"),  # or it would draw from torch's global state
         )
         return _Loader(plan, answers, slots)
+
+
+def _shared(slots: Tensor, workers: int) -> Tensor:
+    """The memory of the slots, shared by all processes."""
+    try:
+        return slots.share_memory_()
+    except RuntimeError as error:
+        raise RecipeError(
+            f"workers = {workers} need {slots.nbytes / 1e6:,.0f} MB of shared memory, which cannot be had ({error}); "
+            "enlarge /dev/shm (docker run --shm-size), or use fewer workers"
+        ) from None
 
 
 def _requests(order: NDArray[np.int64], batch_size: int, epoch: int, slots: int) -> Iterator[Request]:

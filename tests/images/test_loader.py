@@ -159,6 +159,16 @@ def test_a_file_that_breaks_after_the_check_is_named(files: MakeManifest, worker
         source.close()
 
 
+def test_too_little_shared_memory_is_said(files: MakeManifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    source = ImageSource(files(4, 24, 20), np.arange(4), VIEW, CROP, road="files", workers=2)
+    with pytest.raises(RecipeError, match=r"workers = 2 need 0 MB .*unable to allocate.*--shm-size"):
+        all_of(source, 0, np.arange(4), 2)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_passes_may_be_left_and_overlap(files: MakeManifest, workers: int) -> None:
     source = ImageSource(files(8, 24, 20), np.arange(8), VIEW, CROP, road="files", workers=workers)
