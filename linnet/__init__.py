@@ -77,12 +77,12 @@ def _check_given(data: object, options: object) -> None:
         raise RecipeError(f"options = {options!r}: give names and values, such as options={{'lambda': 0.2}}")
 
 
-def open_run(folder: str | Path) -> Run:
-    """Open a finished run's folder.
+def open_run(folder: str | Path, members: int | None = None) -> Run:
+    """Open a finished run's folder, of an ensemble with its first `members` alone where they are given.
 
     Raises:
         RunError: it is no run folder, or its training has not finished.
     """
     from linnet.training.run import Run
 
-    return Run.open(folder)
+    return Run.open(folder, members)

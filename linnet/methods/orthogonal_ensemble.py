@@ -164,8 +164,7 @@ class OrthogonalEnsemble(Method):
 
     @property
     def _nets(self) -> Together:
-        if not isinstance(self.backbone, Together):
-            raise RecipeError("frozen = true: members learn where to look, which a frozen net cannot; leave it out")
+        assert isinstance(self.backbone, Together)
         return self.backbone
 
     def _classified(self, number: int, features: Tensor) -> tuple[Tensor, Tensor]:

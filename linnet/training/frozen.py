@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from linnet import files
 from linnet.backbones import Backbone
 from linnet.backbones.precomputed import Precomputed
+from linnet.backbones.together import Together
 from linnet.errors import NonFiniteError, RecipeError
 from linnet.images import Augmentation, Preprocessing
 from linnet.images.check import cores, file_stamp, image_paths
@@ -60,8 +61,10 @@ def frozen_backbone(method: Method) -> Iterator[Backbone]:
     """Let feature maps pass through a method in place of images; the net is yielded, and put back in the end.
 
     Raises:
-        RecipeError: the method has several nets, and they differ.
+        RecipeError: the method has several nets, and they differ, or is an ensemble.
     """
+    if isinstance(method.backbone, Together):
+        raise RecipeError("frozen = true: members learn where to look, which a frozen net cannot; leave frozen out")
     found = [
         (parent, name, child)
         for parent in method.modules()
