@@ -127,3 +127,8 @@ def test_what_is_not_growing(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_prefix_that_is_not_there(whole: Path) -> None:
     with pytest.raises(RecipeError, match="members = 4: the run has 3; give 1 to 3"):
         Run.open(whole, members=4).evaluate("test", tiny_manifest())
+
+
+def test_a_frozen_net_makes_no_members(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="frozen = true: members learn where to look"):
+        fit(recipe(2, frozen=True), tmp_path)
