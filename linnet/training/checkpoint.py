@@ -44,6 +44,11 @@ class Progress:
     seconds: float = 0.0
     finished: bool = False
 
+    @property
+    def best_file(self) -> str:
+        """Name of the best epoch's file, of its own: the last checkpoint may still speak of an earlier one."""
+        return f"best-{self.stage - self.finished:02d}-{self.best_epoch:05d}.safetensors"
+
 
 class Checkpoints:
     """The `checkpoints` folder of a run.
@@ -57,25 +62,29 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
-        """Write a checkpoint and drop those beyond the last `keep`."""
+        """Write a checkpoint, and drop those beyond the last `keep` and the best states that none of these names."""
         name = f"{progress.stage:02d}-{progress.epoch:05d}-{progress.step:07d}.safetensors"
         entry = {"file": name, "sha256": self._write(name, tensors), "progress": asdict(progress)}
         entries = [*(old for old in self._index() if old["file"] != name), entry]
         files.write_json(self.folder / "index.json", entries[-self.keep :])
         for old in entries[: -self.keep]:
             files.remove(self.folder / old["file"])
+        named = {Progress(**kept["progress"]).best_file for kept in entries[-self.keep :]}
+        for path in self.folder.glob("best-*.safetensors"):
+            if path.name not in named:
+                files.remove(path)
 
-    def save_best(self, tensors: dict[str, Tensor], stage: int) -> str:
+    def save_best(self, tensors: dict[str, Tensor], progress: Progress) -> str:
         """Write the best state of a stage, and return its SHA-256."""
-        return self._write(f"best-{stage:02d}.safetensors", tensors)
+        return self._write(progress.best_file, tensors)
 
-    def load_best(self, stage: int, sha256: str) -> dict[str, Tensor]:
+    def load_best(self, progress: Progress) -> dict[str, Tensor]:
         """Read the best state of a stage; an empty checksum (a process that did not write it) is not compared.
 
         Raises:
             RunError: it is not what was written.
         """
-        path = self.folder / f"best-{stage:02d}.safetensors"
+        path, sha256 = self.folder / progress.best_file, progress.best_sha256
         if sha256 and (not path.exists() or files.digest(path) != sha256):
             raise RunError(f"{path}: missing or damaged (checksums differ); start again with another --out")
         return _read(path)

@@ -88,8 +88,7 @@ class Loop:
         """Train from the newest checkpoint, or from the start, to the end; the method then holds the chosen state."""
         resumed = self.checkpoints.load_latest()
         tensors = self._restore(*resumed) if resumed else {}
-        if self.progress.finished:
-            self._load_best(len(self.stages) - 1)
+        if self.progress.finished:  # the checkpoint holds the chosen state
             return self.progress
         log = MetricsLog(self.folder, self.place.main, self.progress.log_bytes)
         epochs = sum(self._epochs(stage) for stage in self.stages)
@@ -124,7 +123,9 @@ class Loop:
             if progress.epoch < epochs and self.place.agreed(time.monotonic() - self.saved_at >= EPOCH_SECONDS):
                 self._save(optimizer)
         if self.selects is not None and progress.best is not None:
-            self._load_best(progress.stage)
+            self.place.wait()
+            self.method.load_state_dict(self.checkpoints.load_best(progress))
+            self.place.wait()  # the first process deletes it once no checkpoint names it
         last = progress.stage + 1 == len(self.stages)
         self.progress = Progress(
             stage=progress.stage + 1,
@@ -232,7 +233,7 @@ class Loop:
             state = whole_state(self.method)
             # The others do not compare: what a checkpoint told them was the sum of an earlier best.
             main = self.place.main
-            progress.best_sha256 = self.checkpoints.save_best(state, progress.stage) if main else ""
+            progress.best_sha256 = self.checkpoints.save_best(state, progress) if main else ""
 
     def _best_so_far(self) -> str:
         best = self.progress.best
@@ -270,11 +271,6 @@ class Loop:
             state = self.scaler.state_dict()
             self.scaler.load_state_dict({**state, "scale": scale, "_growth_tracker": int(tracker)})
         return tensors if any(name.startswith("optimizer.") for name in tensors) else {}
-
-    def _load_best(self, stage: int) -> None:
-        self.place.wait()
-        if self.selects is not None:
-            self.method.load_state_dict(self.checkpoints.load_best(stage, self.progress.best_sha256))
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

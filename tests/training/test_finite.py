@@ -16,7 +16,7 @@ from linnet.training import api, finite, loop
 from linnet.training.api import train
 from linnet.training.finite import StepNote, Watch
 from linnet.training.loop import Loop
-from tests.training.tiny import tiny_manifest, tiny_recipe
+from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
 CPU = torch.device("cpu")
 
@@ -45,7 +45,7 @@ def test_a_late_look_changes_no_bit(optimizer: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(loop, "Watch", late)
     train(recipe, tmp_path / "late", tiny_manifest(), progress=False)
     names = ("at_once", "late")
-    assert len({files.digest(tmp_path / name / "checkpoints/best-00.safetensors") for name in names}) == 1
+    assert len({files.digest(best_state(tmp_path / name)) for name in names}) == 1
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -16,7 +16,7 @@ from linnet.losses.instance import InstanceHead
 from linnet.training import loop
 from linnet.training.api import train
 from linnet.training.loop import Loop
-from tests.training.tiny import tiny_manifest, tiny_recipe
+from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -67,7 +67,7 @@ def test_a_resumed_run_ends_with_the_same_bits(compiled: bool, tmp_path: Path, m
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "broken", tiny_manifest(), progress=False)
     train(recipe, tmp_path / "broken", tiny_manifest(), resume=True, progress=False)
-    both = (tmp_path / name / "checkpoints/best-00.safetensors" for name in ("whole", "broken"))
+    both = (best_state(tmp_path / name) for name in ("whole", "broken"))
     assert len({files.digest(path) for path in both}) == 1
 
 

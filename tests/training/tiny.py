@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from linnet import files
 from linnet.datasets import load_data
 from linnet.manifest import Manifest
 from linnet.recipes import Recipe
+from linnet.training.checkpoint import Progress
 
 SETTINGS: dict[str, Any] = {
     "data": "creatures",
@@ -30,6 +33,12 @@ SETTINGS: dict[str, Any] = {
 def tiny_recipe(**settings: Any) -> Recipe:
     """The settings above, with some changed."""
     return Recipe.read({**SETTINGS, **settings})
+
+
+def best_state(folder: Path) -> Path:
+    """The file of a run's best epoch, as its newest checkpoint names it."""
+    newest = files.read_json(folder / "checkpoints/index.json")[-1]
+    return folder / "checkpoints" / Progress(**newest["progress"]).best_file
 
 
 @cache
