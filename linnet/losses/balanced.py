@@ -53,6 +53,7 @@ class BalancedRegression(nn.Module):
     """
 
     kept: Tensor
+    known: Tensor
     coarse_of_instance: Tensor
     membership: Tensor
     weight: Tensor
@@ -76,6 +77,7 @@ class BalancedRegression(nn.Module):
         super().__init__()
         self.start, self.strength, self.temperature, self.rounds = start, strength, temperature, rounds
         self.register_buffer("kept", torch.zeros(len(coarse_of_instance), dim))
+        self.register_buffer("known", torch.full((len(coarse_of_instance),), -1))
         self.register_buffer("coarse_of_instance", coarse_of_instance.clone(), persistent=False)
         self.register_buffer("membership", membership.clone(), persistent=False)
         self.register_buffer("weight", torch.zeros(fine.shape[1], dim))
@@ -86,36 +88,48 @@ class BalancedRegression(nn.Module):
         self.register_buffer("coarse_anchors", (coarse - middle) / scale)
 
     @torch.no_grad()
-    def keep(self, features: Tensor, index: Tensor) -> None:
-        """Keep feature maps (B, D, H, W) of the training images `index` (B,), pooled."""
-        self.kept[index.to(self.kept.device)] = self._pooled(features)
+    def keep(self, features: Tensor, index: Tensor, known: Tensor | None = None) -> None:
+        """Keep feature maps (B, D, H, W) of the training images `index` (B,), pooled.
+
+        `known` (B,) are fine classes of the images, -1 where unknown: a known one needs no share, and no other image
+        gets one of it.
+        """
+        rows = index.to(self.kept.device)
+        self.kept[rows] = self._pooled(features)
+        if known is not None:
+            self.known[rows] = known
 
     @torch.no_grad()
     def fit(self) -> None:
         """Solve from what is kept; with several processes, from what all of them keep."""
-        rows = self.kept.clone()
+        rows, known = self.kept.clone(), self.known.clone()
         if dist.is_initialized():
             dist.all_reduce(rows)
+            dist.all_reduce(known, dist.ReduceOp.MAX)
         there = rows.any(1)  # an epoch may leave images out
-        rows, labels = rows[there], self.coarse_of_instance[there]
-        targets = self.coarse_anchors[labels]
+        rows, known, labels = rows[there], known[there], self.coarse_of_instance[there]
+        targets = torch.where((known >= 0)[:, None], self.anchors[known.clamp_min(0)], self.coarse_anchors[labels])
         weight, bias = ridge(rows, targets, self.start)
+        shared = self._shared(labels, known)
         for _ in range(self.rounds):
             scores = cosine_scores(F.linear(rows, weight, bias), self.anchors) / self.temperature
-            targets = self._expected(scores, labels, targets)
+            for images, candidates in shared:
+                targets[images] = balanced_shares(scores[images][:, candidates]) @ self.anchors[candidates]
             weight, bias = ridge(rows, targets, self.strength)
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 
-    def _expected(self, scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        """The attributes (n, A) that each image is expected to have, with the images shared out among siblings."""
-        targets = targets.clone()
+    def _shared(self, labels: Tensor, known: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """For every coarse class the images to be shared out, and the classes that they are shared out among."""
+        told = torch.zeros_like(self.membership[0]).index_fill_(0, known[known >= 0].unique(), True)
+        found = []
         for coarse, children in enumerate(self.membership):
-            rows, candidates = (labels == coarse).nonzero()[:, 0], children.nonzero()[:, 0]
-            if len(rows) and len(candidates):
-                shares = balanced_shares(scores[rows][:, candidates])
-                targets[rows] = shares @ self.anchors[candidates]
-        return targets
+            images = ((labels == coarse) & (known < 0)).nonzero()[:, 0]
+            open_ = children & ~told
+            candidates = (open_ if bool(open_.any()) else children).nonzero()[:, 0]
+            if len(images) and len(candidates):
+                found.append((images, candidates))
+        return found
 
     def _pooled(self, features: Tensor) -> Tensor:
         with in_full_precision(features):

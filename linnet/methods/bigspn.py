@@ -133,7 +133,7 @@ class BigSpn(Described):
     def is_training_only(self, name: str) -> bool:
         """What a regression keeps; and the classifier, unless it names the coarse classes."""
         unused = self.options.coarse_by == "description" and name.startswith("classifier.")
-        return unused or name in ("regression.kept", "regression.coarse_anchors")
+        return unused or name in ("regression.kept", "regression.known", "regression.coarse_anchors")
 
     def _names(self, backbone: Backbone) -> list[str]:
         """The stages, by name."""
@@ -170,9 +170,9 @@ class BigSpn(Described):
             self.regression.fit()
 
     def train(self, mode: bool = True) -> BigSpn:
-        """No batch norm moves while the regression is fitted, nor, as in the official code, in the stage `heads`."""
-        super().train(mode)
-        if mode and self._stage != "train":
+        """While the regression is fitted all stands as it is; in the official stage `heads` no batch norm moves."""
+        super().train(mode and self._stage != "fit")
+        if mode and self._stage == "heads":
             for part in self.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()
@@ -194,7 +194,7 @@ class BigSpn(Described):
         labels = batch.targets[:, self.task.coarse_level]
         features = self._features(batch.images)
         if self._stage == "fit" and self.regression is not None:
-            self.regression.keep(features, batch.index)
+            self.regression.keep(features, batch.index, self.task.seen_labels(batch.targets))
             return
         embedding = self.coarse_encoder(features)
         named = labels

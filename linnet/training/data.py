@@ -93,7 +93,7 @@ def prepare(recipe: Recipe, manifest: Manifest) -> TrainingData:
     check_supervision(recipe.method, have, manifest.source, _missing(data, needs - have))
     if Need.ATTRIBUTES in needs:
         check_descriptions(manifest, coarse, fine)
-    if Need.SOME_FINE in needs:
+    if needs & {Need.SOME_FINE, Need.ATTRIBUTES}:
         _check_children(recipe.method, data)
     return data
 

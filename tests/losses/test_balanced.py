@@ -89,6 +89,20 @@ def test_images_that_an_epoch_left_out_do_not_count() -> None:
     torch.testing.assert_close(whole.weight, part.weight)
 
 
+def test_a_known_fine_class_is_neither_shared_nor_given_to_others() -> None:
+    """Two of three siblings known: the third gets all that is left."""
+    rows, fine, membership, parent, label = _world()
+    coarse = membership.float() @ fine / membership.sum(1, keepdim=True)
+    seen = torch.where(label % 3 != 0, label, -1)  # the first of every three siblings is not seen
+    method = BalancedRegression(8, coarse, fine, membership, parent[label], **SETTINGS, rounds=1)
+    method.keep(rows[:, :, None, None], torch.arange(220), seen)
+    method.fit()
+    unit = (rows / rows.norm(dim=1, keepdim=True)).double()
+    weight, bias = literal.ridge(unit, method.anchors.double()[label], SETTINGS["strength"])
+    torch.testing.assert_close(method.weight.double(), weight, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(method.bias.double(), bias, rtol=1e-4, atol=1e-4)
+
+
 def test_an_attribute_that_all_classes_share_tells_nothing() -> None:
     rows, fine, membership, parent, label = _world()
     fine = torch.cat([fine, torch.ones(22, 1)], 1)

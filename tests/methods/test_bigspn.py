@@ -167,7 +167,7 @@ def test_the_improved_way_regresses_once_the_coarse_classes_are_learned() -> Non
     assert said.fine_logits is not None
     named = [literal.nearest(each, method.regression.anchors, list(range(6))) for each in said.embedding]
     assert said.fine_logits.argmax(1).tolist() == named
-    assert not {"regression.kept", "regression.coarse_anchors"} & method.bundle_state().keys()
+    assert not {"regression.kept", "regression.known", "regression.coarse_anchors"} & method.bundle_state().keys()
 
 
 @pytest.mark.parametrize(
