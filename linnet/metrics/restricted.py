@@ -17,6 +17,9 @@ from linnet.metrics.accuracy import scored_rows
 
 __all__ = ["largest_child", "named_coarse", "restricted_chance", "restricted_top_k"]
 
+_CHUNK = 1 << 24
+"""Logits looked at together."""
+
 
 @torch.no_grad()
 def named_coarse(coarse_logits: Tensor) -> Tensor:
@@ -56,8 +59,11 @@ def restricted_top_k(
         )
     scored, truth = scored_rows(fine_logits, targets)
     parent, given = parent.to(scored.device), coarse[targets >= 0].to(scored.device)
-    candidates = parent == given[:, None]
-    before = ((scored >= scored.gather(1, truth[:, None])) & candidates).sum(1) - 1
+    size = max(1, _CHUNK // len(parent))
+    pieces = zip(scored.split(size), truth.split(size), given.split(size), strict=True)
+    before = torch.cat(
+        [((rows >= rows.gather(1, own[:, None])) & (parent == of[:, None])).sum(1) - 1 for rows, own, of in pieces]
+    )
     right = parent[truth] == given
     return {int(k): 100.0 * int((right & (before < k)).sum()) / len(truth) for k in ks}
 

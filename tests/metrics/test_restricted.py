@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linnet.metrics import restricted
 from linnet.metrics.accuracy import top_k
 from linnet.metrics.restricted import largest_child, named_coarse, restricted_chance, restricted_top_k
 from tests.reference import restricted as literal
@@ -65,6 +66,17 @@ def test_equal_to_one_image_at_a_time(case: Case, k: int) -> None:
     assert largest_child(targets, parent, right) == pytest.approx(
         literal.largest(case.parent, case.targets, case.right)
     )
+
+
+@given(cases())
+def test_the_same_in_pieces(case: Case) -> None:
+    """A few rows at a time."""
+    fine, targets, parent = case.tensors
+    named = torch.tensor(case.named)
+    whole = restricted_top_k(fine, targets, named, parent, (1, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restricted, "_CHUNK", 2 * len(parent))
+        assert restricted_top_k(fine, targets, named, parent, (1, 2)) == whole
 
 
 @given(cases())

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from linnet.attributes import write_attributes
 from linnet.backbones import build_backbone
+from linnet.datasets.creatures import write_folder
 from linnet.methods.base import Method
 from linnet.training.api import train
 from linnet.training.ceiling import METRIC, Pooled, nearest_neighbour
 from linnet.training.data import TrainingData, prepare
 from linnet.training.evaluate import Outputs
+from linnet.training.run import Run
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
 
@@ -66,5 +69,19 @@ def test_it_stands_beside_methods_that_learn_from_descriptions(tmp_path: Path) -
     found = train(recipe, tmp_path / "described", tiny_manifest(), progress=False).evaluate()
     assert found.floors[METRIC] == pytest.approx(100 / 24, abs=1) and 0 < found.figures[METRIC] <= 100
     assert {"fine_top1_restricted", "fine_top1_largest_child", "fine_top1_oracle_coarse"} <= found.figures.keys()
-    plain = train(tiny_recipe(epochs=1), tmp_path / "plain", tiny_manifest(), progress=False)
-    assert METRIC not in plain.evaluate().figures
+
+
+def test_a_table_of_descriptions_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was named from the folder that training ran in."""
+    manifest = tiny_manifest()
+    assert manifest.attributes is not None
+    write_folder(tmp_path / "photos", size=16, train_per_class=8, test_per_class=4)
+    write_attributes(manifest.attributes, tmp_path / "creatures.npy")
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny_recipe(data="photos", attributes="creatures.npy", method="ridge", options={"strengths": [1.0]})
+    found = train(recipe, "run", progress=False).evaluate()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Run.open("../run").evaluate().figures == found.figures
