@@ -56,7 +56,8 @@ _CLASSIFIERS = (
     *("mistake_severity", "hierarchical_distance@5", "fine_recall@1"),
 )
 _ENSEMBLES = (
-    *("fine_top1", "fine_top5", "attention_overlap", "coarse_top1", "mistake_severity", "fine_recall@1"),
+    *("fine_top1", "fine_top5", "coarse_top1", "mistake_severity", "fine_recall@1"),
+    *("attention_overlap", "attention_correlation"),
     *("milliseconds_per_image", "peak_memory"),
 )
 _DESCRIBED = (
@@ -66,7 +67,10 @@ _DESCRIBED = (
     *("fine_top1_seen", "fine_top1_unseen", "fine_top1_harmonic"),
 )
 _METRICS_OF = {"000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS, "004": _ENSEMBLES}
-_OWN_FLOOR = {"fine_top1_restricted", "fine_top5_restricted", "fine_top1_largest_child"}
+_OWN_FLOOR = {
+    *("fine_top1_restricted", "fine_top5_restricted", "fine_top1_largest_child"),
+    *("attention_overlap", "attention_correlation"),
+}
 
 
 def metrics_of(paper: str) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ def _base(row: str) -> str:
 
 
 def has_own_floor(metric: str) -> bool:
-    """Whether a metric's floor depends on the row: it is what the row's own coarse class gives, and a guess."""
+    """Whether a metric's floor depends on the row: on its own coarse class and a guess, or on its members."""
     return metric in _OWN_FLOOR or metric.endswith("_nonsingleton")
 
 
