@@ -15,7 +15,7 @@ from linnet.methods.base import Method
 from linnet.metrics.accuracy import top_k
 from linnet.metrics.chance import recall_chance, top_k_chance
 from linnet.metrics.distributed import gather_rows
-from linnet.metrics.recall import recall_at_k
+from linnet.metrics.recall import Relevance, recalls_at_k
 from linnet.metrics.signals import effective_rank
 from linnet.training.data import TrainingData
 from linnet.training.device import Place
@@ -30,7 +30,10 @@ __all__ = ["Outputs", "floors", "measure", "predict", "roles"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a method says of n images, float32 on the CPU: embedding (n, D), logits (n, C), (n, F) or None."""
+    """What a method says of n images, float32: embedding (n, D), logits (n, C), (n, F) or None.
+
+    Logits are on the CPU; the embedding is where the net is, because a GPU counts neighbours in a fraction of the time.
+    """
 
     embedding: Tensor
     coarse_logits: Tensor | None
@@ -56,9 +59,9 @@ def predict(method: Method, source: Source, place: Place, batch_size: int, views
         parts.append([answer.float() for answer in answers if answer is not None])
     numbers = torch.from_numpy(mine).to(place.device)
     together = gather_rows(numbers, *(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
-    gathered = [tensor.cpu() for tensor in together]
-    embedding, coarse, fine = (gathered.pop(0) if there else None for there in present)
-    assert embedding is not None
+    embedding, *logits = together
+    gathered = [tensor.cpu() for tensor in logits]
+    coarse, fine = (gathered.pop(0) if there else None for there in present[1:])
     if not bool(torch.isfinite(embedding).all()):
         raise NonFiniteError(
             "the net's embeddings are not finite: training diverged in the last steps. Try a smaller lr or some warmup"
@@ -90,16 +93,19 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
     targets = torch.from_numpy(data.manifest.targets[rows])
     logits = {"coarse": said.coarse_logits, "fine": said.fine_logits}
     figures: dict[str, float] = {}
+    questions: dict[str, Relevance] = {}
     for role, level in roles(data).items():
         labels, scores = targets[:, level], logits.get(role)
         if not bool((labels >= 0).any()):
             continue
         if scores is not None:
             figures |= {f"{role}_top{k}": value for k, value in top_k(scores, labels).items()}
-        figures |= {f"{role}_recall@{k}": value for k, value in recall_at_k(said.embedding, labels, ks).items()}
+        questions[role] = Relevance(labels)
         if role == "fine":
-            recall = recall_at_k(said.embedding, labels, ks, within=targets[:, data.coarse])
-            figures |= {f"fine_recall@{k}_within": value for k, value in recall.items()}
+            questions["within"] = Relevance(labels, targets[:, data.coarse])
+    for name, recall in recalls_at_k(said.embedding, questions, ks).items():  # the similarities once for all
+        role, end = ("fine", "_within") if name == "within" else (name, "")
+        figures |= {f"{role}_recall@{k}{end}": value for k, value in recall.items()}
     if said.fine_logits is not None and data.coarse != data.fine:
         figures |= hierarchy_figures(
             data.manifest.taxonomy, data.coarse, data.fine, targets, said.fine_logits, said.coarse_logits
@@ -112,7 +118,7 @@ def measure(data: TrainingData, rows: NDArray[np.int64], said: Outputs, ks: Sequ
             )
     coarse = targets[:, data.coarse]
     if bool((torch.bincount(coarse[coarse >= 0], minlength=1) > 1).any()):
-        figures["effective_rank"] = effective_rank(said.embedding, coarse)
+        figures["effective_rank"] = effective_rank(said.embedding.cpu(), coarse)
     return figures
 
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from linnet.errors import RecipeError
+from linnet.metrics.recall import recall_at_k, recalls_at_k
 from linnet.metrics.units import unit
 from linnet.taxonomy import Taxonomy
+from linnet.training import evaluate
 from linnet.training.api import selection_metric
 from linnet.training.data import TrainingData, prepare
 from linnet.training.evaluate import Outputs, floors, measure
@@ -72,6 +74,26 @@ def test_images_with_coarse_labels_only_count_where_they_can() -> None:
     blank = prepare(tiny_recipe(), replace(data.manifest, targets=np.where([[True, False]], targets, -1)))
     left = measure(blank, rows, answers, (1,)).keys() & BY_HIERARCHY
     assert left == {"coarse_top1_implied", "level_consistency"} == floors(blank, rows, (1,)).keys() & BY_HIERARCHY
+
+
+def test_recalls_are_counted_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are those of a pass for each."""
+    data = tiny()
+    rows = data.rows["test"]
+    answers, passes = said(len(rows)), []
+
+    def counted(*given: Any) -> dict[str, dict[int, float]]:
+        passes.append(given)
+        return recalls_at_k(*given)
+
+    monkeypatch.setattr(evaluate, "recalls_at_k", counted)
+    figures = measure(data, rows, answers, (1, 2))
+    assert len(passes) == 1
+    coarse, fine = torch.from_numpy(data.manifest.targets[rows]).unbind(1)
+    for k in (1, 2):
+        assert figures[f"coarse_recall@{k}"] == recall_at_k(answers.embedding, coarse, (k,))[k]
+        assert figures[f"fine_recall@{k}"] == recall_at_k(answers.embedding, fine, (k,))[k]
+        assert figures[f"fine_recall@{k}_within"] == recall_at_k(answers.embedding, fine, (k,), within=coarse)[k]
 
 
 def test_one_level_has_no_hierarchy_to_measure_by() -> None:
