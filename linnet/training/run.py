@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from linnet import files
 from linnet.datasets import load_data
 from linnet.errors import RecipeError, RunError
 from linnet.images import load_images
+from linnet.images.check import cores
 from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
 from linnet.methods.base import Method, Need
@@ -201,10 +204,13 @@ class Run:
             images = [images]
         method, parts = self.bundle.method, []
         device = next(method.parameters()).device
-        with torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                paths = [Path(path) for path in images[start : start + batch_size]]
-                pixels = load_images(paths, self.bundle.preprocessing).to(device)
+        batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        with torch.inference_mode(), ThreadPoolExecutor(1) as pool:
+            decode = partial(load_images, preprocessing=self.bundle.preprocessing, workers=cores())
+            ahead = deque(pool.submit(decode, batch) for batch in batches[:1])
+            for number in range(len(batches)):  # the next is decoded while the net looks at one
+                pixels = ahead.popleft().result().to(device)
+                ahead.extend(pool.submit(decode, batch) for batch in batches[number + 1 : number + 2])
                 parts.append(method.predict(pixels).embedding.float().cpu().numpy())
         return np.concatenate(parts) if parts else np.empty((0, method.embedding_dim), np.float32)
 
