@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from linnet.files import atomic_path
+from linnet.files import atomic_path, locked, make_folder
 from linnet.images.broken import Broken, raise_broken
 from linnet.images.cache import ImageCache
 from linnet.images.cache_file import Stamp, Writer
@@ -64,29 +65,45 @@ def check_images(
     paths = image_paths(manifest, chosen)
     with ThreadPoolExecutor(8) as pool:
         stamps = list(pool.map(file_stamp, paths))
-    known = _read_cache(cache)
-    unseen = np.asarray([stamp is None or known.get(path) != stamp for path, stamp in zip(paths, stamps, strict=True)])
     broken: list[Broken] = []
-    with _keeping(keep, paths, stamps) as (wanted, writer):
-        places = np.flatnonzero(unseen if keep is None else wanted).tolist()  # what is kept was whole
+    with _alone(cache, manifest.root):
+        known = _read_cache(cache)
+        pairs = zip(paths, stamps, strict=True)
+        unseen = np.asarray([stamp is None or known.get(path) != stamp for path, stamp in pairs])
+        with _keeping(keep, paths, stamps) as (wanted, writer):
+            places = np.flatnonzero(unseen if keep is None else wanted).tolist()  # what is kept was whole
 
-        def look(place: int) -> tuple[str | None, Pixels | None]:
-            return _look(paths[place], keep if wanted[place] else None)
+            def look(place: int) -> tuple[str | None, Pixels | None]:
+                return _look(paths[place], keep if wanted[place] else None)
 
-        with _bar(len(places), progress) as step:
-            found = in_threads(look, places, workers or cores(), block=256)
-            for place, (reason, pixels) in zip(places, found, strict=True):
-                stamp = stamps[place]
-                if reason is not None:
-                    broken.append(Broken(int(chosen[place]), reason))
-                elif stamp is not None:
-                    known[paths[place]] = stamp
-                    if writer is not None and pixels is not None:
-                        writer.add(paths[place], stamp, pixels)
-                step()
-    if places:
-        _write_cache(cache, known)
+            with _bar(len(places), progress) as step:
+                found = in_threads(look, places, workers or cores(), block=256)
+                for place, (reason, pixels) in zip(places, found, strict=True):
+                    stamp = stamps[place]
+                    if reason is not None:
+                        broken.append(Broken(int(chosen[place]), reason))
+                    elif stamp is not None:
+                        known[paths[place]] = stamp
+                        if writer is not None and pixels is not None:
+                            writer.add(paths[place], stamp, pixels)
+                    step()
+        if places:
+            _write_cache(cache, known)
     raise_broken(manifest, broken, len(chosen))
+
+
+@contextmanager
+def _alone(cache: Path | None, root: Path) -> Iterator[None]:
+    """One process at a time for images under one root: the others of a run then find what it found.
+
+    A folder that cannot be written, or where nothing can be locked, costs time and nothing else.
+    """
+    with ExitStack() as held:
+        if cache is not None:
+            name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
+            with suppress(OSError, ImportError):
+                held.enter_context(locked(make_folder(cache) / f"check-{name}.lock"))
+        yield
 
 
 def image_paths(manifest: Manifest, rows: NDArray[np.int64]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,27 @@ def test_a_second_check_decodes_only_what_changed(
     (cache / CACHE_NAME).write_bytes(b"not parquet")
     check_images(manifest, np.arange(4), cache=cache)
     assert len(decoded) == 12
+
+
+def test_two_at_once_decode_each_image_once(
+    files: MakeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the processes of one run do; the second begins while the first is at it."""
+    manifest, looked_at, begun = files(6, 8, 8), list[str](), threading.Event()
+    other = threading.Thread(target=check_images, args=(manifest,), kwargs={"cache": tmp_path / "cache"})
+
+    def noting(path: str) -> object:
+        looked_at.append(path)
+        if not begun.is_set():
+            begun.set()
+            other.start()
+            other.join(0.3)  # time enough to decode them all
+        return open_image(path)
+
+    monkeypatch.setitem(check_images.__globals__, "open_image", noting)
+    check_images(manifest, workers=1, cache=tmp_path / "cache")
+    other.join()
+    assert len(looked_at) == 6
 
 
 def test_a_cache_that_cannot_be_written_or_read(files: MakeManifest, tmp_path: Path) -> None:
