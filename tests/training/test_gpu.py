@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from linnet import files
 from linnet.errors import NonFiniteError
 from linnet.images import Batch
 from linnet.losses.instance import InstanceHead
-from linnet.training import loop
+from linnet.training import api, loop
 from linnet.training.api import train
+from linnet.training.data import TrainingData
+from linnet.training.evaluate import Outputs, measure
 from linnet.training.loop import Loop
 from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
@@ -91,3 +94,24 @@ def test_heads_of_both_engines_agree() -> None:
         assert float((grads[0] - grads[1]).norm() / grads[1].norm()) < 5e-3
     first.flush(), exact.flush()
     assert float((first.weight.double() - exact.weight).norm() / exact.weight.norm()) < 1e-3
+
+
+def test_neighbours_are_counted_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedding stays there; the figures are those of the CPU."""
+    seen: list[Outputs] = []
+
+    def noting(data: TrainingData, rows: Any, said: Outputs, ks: Any) -> dict[str, float]:
+        seen.append(said)
+        return measure(data, rows, said, ks)
+
+    monkeypatch.setattr(api, "measure", noting)
+    run = train(gpu_recipe(epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
+    assert run.data is not None
+    assert seen[0].embedding.is_cuda
+    rows = run.data.rows["validation"]
+    there, here = (measure(run.data, rows, said, (1, 2)) for said in (seen[0], _on_the_cpu(seen[0])))
+    assert there == here
+
+
+def _on_the_cpu(said: Outputs) -> Outputs:
+    return replace(said, embedding=said.embedding.cpu())
