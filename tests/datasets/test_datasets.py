@@ -21,7 +21,7 @@ def test_every_known_name_has_a_reader(name: str) -> None:
 
 def test_a_name_that_is_neither_known_nor_a_path() -> None:
     with pytest.raises(
-        DataError, match=r"'creature' is neither .*did you mean 'creatures'\?.*cifar100, creatures, .*, cub, .*, patches"
+        DataError, match=r"'creature' is neither .*did you mean 'creatures'\?.*cifar100, .*, cub, .*, patches"
     ):
         load_data("creature")
 
