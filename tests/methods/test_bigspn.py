@@ -185,3 +185,17 @@ def test_rows_of_table_3(coarse: str, fine: str, steps: int, tmp_path: Path) -> 
     said = method.eval().predict(batch.images)
     encoder = method.coarse_encoder if fine == "coarse" else method.fine_encoder
     torch.testing.assert_close(said.embedding, encoder(method.backbone.features(batch.images)))
+
+
+@pytest.mark.parametrize("fine_encoder", ["parts", "pooled", "coarse"])
+def test_embeddings_before_and_after(fine_encoder: str) -> None:
+    """f_v, which names coarse classes, and f_pv, the embedding that is searched by."""
+    method, batch = made(fine_encoder=fine_encoder)
+    with torch.no_grad():
+        found = method.eval().embeddings(batch.images)
+        embedding = method.predict(batch.images).embedding
+        before = method.coarse_encoder(method.backbone.features(batch.images))
+    assert list(found) == ["f_v", "f_pv"]
+    torch.testing.assert_close(found["f_v"], before)
+    assert torch.equal(found["f_pv"], embedding)
+    assert (fine_encoder == "coarse") == torch.equal(found["f_v"], found["f_pv"])

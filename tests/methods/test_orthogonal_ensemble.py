@@ -156,3 +156,21 @@ def test_a_prefix_that_is_not_there() -> None:
             ensemble()[0].prefix(members)
     with pytest.raises(RecipeError, match="members = 2: the run is no ensemble"):
         build("fine").prefix(2)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_members_by_themselves(average: str) -> None:
+    """Their probabilities average to the ensemble's, whatever it averages; each shares its weights and looks alone."""
+    method, nets = ensemble(average=average)
+    images = make_batch(4).images
+    with torch.no_grad():
+        said, members = method.eval().predict(images), method.members()
+        alone = [member.predict(images) for member in members]
+        seen = [member.attention(images) for member in members]
+        whole = method.attention(images)
+    logits = torch.stack([each.fine_logits for each in alone if each.fine_logits is not None])
+    mean = logits.mean(0) if average == "logits" else torch.softmax(logits, 2).mean(0).log()
+    assert said.fine_logits is not None
+    torch.testing.assert_close(said.fine_logits, mean)
+    torch.testing.assert_close([each["member 1"] for each in seen], [whole[f"member {n}"] for n in (1, 2, 3)])
+    assert next(members[1].parameters()) is next(nets.net(1).parameters())
