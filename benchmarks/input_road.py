@@ -5,8 +5,9 @@
 *Photos*: JPEG files of 500 x 375 to random resized crops of 224 pixels, flipped and normalised, in batches of 64. The
 peer is ImageFolder with RandomResizedCrop, RandomHorizontalFlip, ToTensor and Normalize behind a DataLoader. The cache
 is built once, which is timed beside the epochs: a run pays for it in place of the check that decodes every file before
-training. *Small*: 32 pixels, shifted by up to 4, flipped and normalised, in batches of 256; the peer is a data set over
-an array, as torchvision's CIFAR100, behind a DataLoader.
+training, which an epoch of the files does not count; *check and first epoch* counts both. *Small*: 32 pixels, shifted
+by up to 4, flipped and normalised, in batches of 256; the peer is a data set over an array, as torchvision's CIFAR100,
+behind a DataLoader.
 
 Every peer has a process of its own with as many workers, one thread each; rounds of one epoch take turns. Images per
 CPU second count the CPU time of all of a peer's processes: what one core would do. They bear other load better than
@@ -40,7 +41,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
 from linnet import files
-from linnet.images import Augmentation, ImageSource, Preprocessing, Road
+from linnet.images import Augmentation, ImageSource, Preprocessing, Road, check_images
 from linnet.images.jpeg import decoder_name
 from linnet.manifest import Manifest, read_manifest
 from linnet.randomness import generator, permutation
@@ -81,6 +82,17 @@ def epochs_of(source: ImageSource, batch: int) -> Work:
         number = next(epoch)
         order = permutation(len(source), 0, "benchmark", number)
         return consume(batch.images for batch in source.epoch(number, order, batch))
+
+    return work
+
+
+def checked_photos(given: argparse.Namespace) -> Work:
+    """What a run from files goes through before its second epoch: the check that decodes all, and an epoch."""
+    epoch, manifest = photos_by("files", given), read_manifest(given.folder / "photos")
+
+    def work() -> int:
+        check_images(manifest, workers=given.workers)
+        return epoch()
 
     return work
 
@@ -169,6 +181,7 @@ def consume(batches: Iterable[torch.Tensor]) -> int:
 PEERS: dict[str, Callable[[argparse.Namespace], Work]] = {
     PEER: photos_by_torchvision,
     "linnet, files": partial(photos_by, "files"),
+    "linnet, check and first epoch": checked_photos,
     "linnet, building the cache": build_cache,
     "linnet, from the cache": partial(photos_by, "cache"),
     SMALL_PEER: lambda given: loaded(SmallImages(small_pixels()), 256, given.workers),

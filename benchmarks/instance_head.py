@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from linnet import files
 from linnet.losses.instance import InstanceHead
+from linnet.losses.instance_build import compiled_engine
 from linnet.losses.owned import UpdateRule
 from linnet.randomness import torch_generator
 from linnet.training.environment import environment
@@ -45,7 +46,8 @@ PEER = "pytorch_metric_learning"
 SIZES = ("50000/20", "80000/12", "1280000/100", "1280000/1000")
 QUICK = ("50000/20", "100000/1000")
 KILLED = "killed: too little memory"
-BRIEFLY = (REFERENCE, "linnet, compiled")  # rows whose memory --quick measures
+COMPILED = "linnet, compiled"
+BRIEFLY = (REFERENCE, COMPILED)  # rows whose memory --quick measures
 Step = Callable[[], object]
 
 
@@ -103,6 +105,11 @@ def linear(setting: Setting, fused: bool = False, masked: bool = False) -> Step:
     return dense(setting, loss, layer.weight, fused)
 
 
+def can_compile() -> bool:
+    """Whether the compiled engine can be had here."""
+    return not isinstance(compiled_engine(), str)
+
+
 def metric_learning(setting: Setting) -> Step:
     """pytorch-metric-learning's softmax over all instances, of cosines; none of its losses knows groups."""
     loss = import_module(f"{PEER}.losses").NormalizedSoftmaxLoss(1, DIM)
@@ -129,7 +136,7 @@ ROWS: dict[str, Callable[[Setting], Step]] = {
     REFERENCE: lambda setting: linear(setting, masked=True),
     "metric-learning, all instances": metric_learning,
     "linnet, torch": lambda setting: linnet(setting, "torch"),
-    "linnet, compiled": lambda setting: linnet(setting, "compiled"),
+    COMPILED: lambda setting: linnet(setting, "compiled"),
 }
 
 
@@ -161,7 +168,8 @@ def parity(steps: int) -> dict[str, Any]:
     200 groups of 10, batches of 8, so that at least 192 groups are absent from each; the learning rate falls thrice.
     """
     group, width = torch.arange(2000) % 200, 64
-    heads = {name: InstanceHead(group, width, engine=name) for name in ("torch", "compiled")}
+    engines = ("torch", "compiled") if can_compile() else ("torch",)
+    heads = {name: InstanceHead(group, width, engine=name) for name in engines}
     first = heads["torch"].weight.clone()
     order = heads["torch"].layout.position
     plain = {
@@ -206,6 +214,7 @@ def _flushed(head: InstanceHead) -> tuple[Tensor, Tensor]:
 def report(given: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, each size and allocator in a process of its own, added to what FILE holds."""
     missing = [] if importlib.util.find_spec(PEER) else [name for name in given.rows if ROWS[name] is metric_learning]
+    missing += [] if can_compile() else [name for name in given.rows if name == COMPILED]
     names = [name for name in given.rows if name not in missing]
     old = files.read_json(given.json) if given.json and given.json.exists() else {"sizes": {}}
     found = {
@@ -245,7 +254,7 @@ def child(part: str, given: argparse.Namespace, size: str, names: list[str], all
 def conditions(missing: list[str]) -> dict[str, Any]:
     """Machine, versions, and the day."""
     about = environment(torch.device("cpu"))
-    if not missing:
+    if importlib.util.find_spec(PEER):
         about["versions"]["pytorch-metric-learning"] = version("pytorch-metric-learning")
     return {**about, "not_installed": missing, "date": datetime.now(UTC).date().isoformat()}
 

@@ -158,7 +158,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         "not_installed": sorted(set(DISTRIBUTIONS.values()) - installed),
         "command": " ".join(["python benchmarks/recall.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
-        "sizes": files.read_json(given.json)["sizes"] if given.json and given.json.exists() else {},
+        "sizes": files.read_json(given.json).get("sizes", {}) if given.json and given.json.exists() else {},
     }
     for count in given.sizes:
         rows = measure(count, given.rounds)
@@ -167,7 +167,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
             if not given.quick or name == LINNET:
                 command = ["--memory", name, "--sizes", str(count), "--threads", str(given.threads)]
                 row["extra_peak_mib"] = in_child(__file__, command)
-            extra = row.get("extra_peak_mib", "-")
+            extra = row.get("extra_peak_mib") or "-"
             ratios = f"{row['ratio_to_product']:>12}{row['ratio_to_linnet']:>11}"
             print(f"{name:<38}{row['wall_ms']:>10.0f}{ratios}{extra:>11}", flush=True)
         found["sizes"][str(count)] = rows

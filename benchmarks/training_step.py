@@ -98,6 +98,8 @@ def by_linnet(road: str, given: argparse.Namespace) -> Work:
     method.to(memory_format=torch.channels_last)
     loop = Loop(method, source, recipe, place, given.folder / f"run-{road}", dict, None, str, bar=False)
     optimizer, bar = build_optimizer(loop.stages[0], recipe), Bar(1, 0, False)
+    if given.steps > loop.steps:
+        raise SystemExit(f"--steps {given.steps}: an epoch has {loop.steps}; give fewer steps, or more --images")
 
     def work() -> int:
         loop.progress.step = loop.steps - given.steps
