@@ -36,18 +36,19 @@ def steps(head: InstanceHead, first: int, rank: int = 0, world: int = 1) -> Seen
     return seen
 
 
-def make_head(temperature: float | None, sample: int | None) -> InstanceHead:
+def make_head(temperature: float | None, sample: int | None, kinds: int) -> InstanceHead:
     torch.manual_seed(0)
+    groups = GROUPS % kinds
     if sample is not None:
-        return SampledInstanceHead(GROUPS, 4, temperature, sample=sample).double()
-    return InstanceHead(GROUPS, 4, temperature, engine="torch").double()
+        return SampledInstanceHead(groups, 4, temperature, sample=sample).double()
+    return InstanceHead(groups, 4, temperature, engine="torch").double()
 
 
-def worker(rank: int, world: int, temperature: float | None, sample: int | None, folder: str) -> None:
+def worker(rank: int, world: int, temperature: float | None, sample: int | None, kinds: int, folder: str) -> None:
     """Train, keep the whole state, go on from the state that one process kept."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    head = make_head(temperature, sample)
+    head = make_head(temperature, sample, kinds)
     head.shard(rank, world)
     seen = steps(head, 0, rank, world)
     state = {name: value.clone() for name, value in head.whole().items()}
@@ -59,17 +60,23 @@ def worker(rank: int, world: int, temperature: float | None, sample: int | None,
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("world", "temperature", "sample"), [(2, None, None), (3, 0.2, None), (2, 0.2, 1)])
+@pytest.mark.parametrize(
+    ("world", "temperature", "sample", "kinds"),
+    [(2, None, None, 5), (3, 0.2, None, 5), (2, 0.2, 1, 5), (2, 0.2, None, 1)],
+)
 def test_processes_learn_what_one_learns(
-    world: int, temperature: float | None, sample: int | None, tmp_path: Path
+    world: int, temperature: float | None, sample: int | None, kinds: int, tmp_path: Path
 ) -> None:
-    """Each image's loss and gradient wherever its group lies; a state moves between any numbers of processes."""
-    one = make_head(temperature, sample)
+    """Each image's loss and gradient wherever its group lies; a state moves between any numbers of processes.
+
+    Of one group, as with scope = "all", one process holds all and the others nothing.
+    """
+    one = make_head(temperature, sample, kinds)
     expected = steps(one, 0)
     state: dict[str, Any] = {name: value.clone() for name, value in one.state_dict().items()}
     torch.save(state, tmp_path / "state")
     expected += steps(one, STEPS)
-    mp.spawn(worker, (world, temperature, sample, str(tmp_path)), nprocs=world)
+    mp.spawn(worker, (world, temperature, sample, kinds, str(tmp_path)), nprocs=world)
     said = [torch.load(tmp_path / f"out.{rank}") for rank in range(world)]
     for number, (loss, gradient) in enumerate(expected):
         shares = [seen[number] for seen, *_ in said]
@@ -80,4 +87,4 @@ def test_processes_learn_what_one_learns(
         torch.testing.assert_close(early, state)
         torch.testing.assert_close(late, dict(one.state_dict()))
     assert sum(rows for *_, rows in said) == len(GROUPS)
-    assert max(rows for *_, rows in said) < len(GROUPS)
+    assert (max(rows for *_, rows in said) < len(GROUPS)) == (kinds > 1)
