@@ -27,9 +27,9 @@ class InstanceHead(nn.Module):
     """Cross-entropy of an image against the instances of its own group (its coarse class), and its own update.
 
     With `groups` the coarse class of each training image this is l_B of Eq. 5; with one group for all images it is
-    the full instance softmax of Eq. 3-4, which several processes do not share out: one holds it all. The weights are kept
-    sorted by group, so a group is a contiguous block:
-    logits exist only as (images of the group in the batch) x (instances of the group), never as B x N.
+    the full instance softmax of Eq. 3-4, which several processes do not share out: one holds it all. The weights are
+    kept sorted by group, so a group is a contiguous block: logits exist only as (images of the group in the batch) x
+    (instances of the group), never as B x N.
 
     Weights and momentum are buffers, which `step` updates in place from what the last backward pass left: SGD exactly
     as if every row took every step, although only groups with an image in the batch are walked (`instance_blocks`
