@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from torch.optim import Optimizer
 
 from linnet import files
 from linnet.errors import RunError
 from linnet.training.api import train
+from linnet.training.checkpoint import Checkpoints
 from linnet.training.loop import Loop
 from tests.training.tiny import best_state, tiny_manifest, tiny_recipe
 
@@ -130,6 +133,30 @@ def test_resuming_between_the_last_step_and_the_end_of_an_epoch(
             train(recipe, tmp_path / "broken", tiny_manifest(), progress=False)
     train(recipe, tmp_path / "broken", tiny_manifest(), resume=True, progress=False)
     assert _lines(tmp_path / "broken") == _lines(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("options", [{"sample": 3}, {"scope": "all"}])
+def test_resuming_within_an_epoch(options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the head has yet to catch up on, and which instances it looks at, are the same after a resumption."""
+    recipe = tiny_recipe(method="coins", options=options)
+    train(recipe, tmp_path / "whole", tiny_manifest(), progress=False)
+    monkeypatch.setattr("linnet.training.loop.CHECKPOINT_SECONDS", 0.0)
+    taken: list[object] = []
+
+    def step(self: Loop, *given: Any, plain: Callable[..., None] = Loop._step) -> None:
+        if len(taken) == 4:  # of 5 in an epoch
+            _killed()
+        taken.append(given)
+        plain(self, *given)
+
+    with monkeypatch.context() as breaking, pytest.raises(KeyboardInterrupt):
+        breaking.setattr(Loop, "_step", step)
+        train(recipe, tmp_path / "broken", tiny_manifest(), progress=False)
+    train(recipe, tmp_path / "broken", tiny_manifest(), resume=True, progress=False)
+    both = [Checkpoints(tmp_path / name / "checkpoints").load_latest() for name in ("whole", "broken")]
+    assert both[0] and both[1]
+    assert both[0][0].keys() == both[1][0].keys()
+    assert all(torch.equal(value, both[1][0][name]) for name, value in both[0][0].items())
 
 
 def _killed(*_: object) -> None:
