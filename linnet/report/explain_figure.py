@@ -77,7 +77,8 @@ def _head(axes: Sequence[Axes], views: Sequence[View]) -> None:
     for view in views:
         if len(views) > 1:
             told = textwrap.shorten(view.name, _LINE * len(view.columns), placeholder=" ...")
-            axes[at].annotate(told, (0, 1), (0, 19), "axes fraction", "offset points", size=9, weight="bold")
+            run = axes[at].annotate(told, (0, 1), (0, 18), "axes fraction", "offset points", size=9, weight="bold")
+            run.set_in_layout(False)  # it may reach over its columns without pushing them apart
         for column in view.columns:
-            axes[at].set_title(column.name, fontsize=9)
+            axes[at].set_title("\n" * (len(views) > 1) + column.name, fontsize=9)
             at += 1
