@@ -47,7 +47,10 @@ class Need(Enum):
 
 
 class BatchLike(Protocol):
-    """A batch as methods see it: images (B, 3, H, W), index (B,) in the training set, on the CPU, targets (B, L)."""
+    """A batch as methods see it: images (B, 3, H, W), index (B,) in the training set, on the CPU, targets (B, L).
+
+    Of a frozen net, `images` are its feature maps (B, D, H, W), which its stand-in hands through.
+    """
 
     @property
     def images(self) -> Tensor: ...  # noqa: D102
