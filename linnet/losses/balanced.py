@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from linnet.losses.linear import in_full_precision
+from linnet.losses.processes import gather_equal
 from linnet.losses.ridge import ridge
 from linnet.losses.semantic import cosine_scores
 
@@ -94,20 +95,17 @@ class BalancedRegression(nn.Module):
         `known` (B,) are fine classes of the images, -1 where unknown: a known one needs no share, and no other image
         gets one of it.
         """
-        rows = index.to(self.kept.device)
-        self.kept[rows] = self._pooled(features)
-        if known is not None:
-            self.known[rows] = known
+        rows, pooled = index.to(self.kept.device), self._pooled(features)
+        known = torch.full_like(rows, -1) if known is None else known.to(rows)
+        if dist.is_initialized():  # each process keeps the images of all, as a checkpoint needs
+            rows, pooled, known = gather_equal(rows), gather_equal(pooled), gather_equal(known)
+        self.kept[rows], self.known[rows] = pooled, known
 
     @torch.no_grad()
     def fit(self) -> None:
-        """Solve from what is kept; with several processes, from what all of them keep."""
-        rows, known = self.kept.clone(), self.known.clone()
-        if dist.is_initialized():
-            dist.all_reduce(rows)
-            dist.all_reduce(known, dist.ReduceOp.MAX)
-        there = rows.any(1)  # an epoch may leave images out
-        rows, known, labels = rows[there], known[there], self.coarse_of_instance[there]
+        """Solve from what is kept."""
+        there = self.kept.any(1)  # an epoch may leave images out
+        rows, known, labels = self.kept[there], self.known[there], self.coarse_of_instance[there]
         targets = torch.where((known >= 0)[:, None], self.anchors[known.clamp_min(0)], self.coarse_anchors[labels])
         weight, bias = ridge(rows, targets, self.start)
         shared = self._shared(labels, known)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.losses.balanced import BalancedRegression, balanced_shares
+from linnet.losses.ridge import RidgeSums
 from linnet.randomness import seeded
 from tests.reference import bigspn as literal
 
@@ -111,3 +117,35 @@ def test_an_attribute_that_all_classes_share_tells_nothing() -> None:
     method.keep(rows[:, :, None, None], torch.arange(220))
     method.fit()
     assert bool(torch.isfinite(method.weight).all()) and not bool(method.anchors[:, -1].any())
+
+
+def _share(rank: int, world: int, folder: str) -> None:
+    """Sums and kept features of one process's share of four batches."""
+    torch.set_num_threads(1)
+    if world > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+    rows, fine, membership, parent, label = _world()
+    coarse = membership.float() @ fine / membership.sum(1, keepdim=True)
+    method = BalancedRegression(8, coarse, fine, membership, parent[label], **SETTINGS, rounds=2)
+    sums = RidgeSums(8, 8)
+    for batch in torch.arange(220).split(55):
+        part = batch.split(-(-len(batch) // 2))[rank] if world > 1 else batch
+        part = part[:27] if world > 1 else torch.cat([half[:27] for half in batch.split(28)])
+        method.keep(rows[part][:, :, None, None], part)
+        sums.add(rows[part], parent[label[part]])
+    method.fit()
+    weight, _ = sums.solve(coarse, 1.0)
+    torch.save({"balanced": method.weight, "kept": method.kept, "ridge": weight}, f"{folder}/{world}.{rank}")
+    if world > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_keep_and_add_what_one_does(tmp_path: Path) -> None:
+    _share(0, 1, str(tmp_path))
+    mp.spawn(_share, (2, str(tmp_path)), nprocs=2)
+    alone = torch.load(tmp_path / "1.0")
+    for rank in range(2):
+        for name, expected in torch.load(tmp_path / f"2.{rank}").items():
+            torch.testing.assert_close(expected, alone[name])
