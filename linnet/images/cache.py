@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import platform
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +73,7 @@ def _mapped(path: Path, length: int) -> NDArray[np.uint8]:
         return np.empty(0, np.uint8)
     # Copy on write, because torch warns of arrays that cannot be written to.
     with path.open("rb") as stream:
-        if sys.platform == "linux":
+        if platform.system() == "Linux":
             flags, protection = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
             return np.frombuffer(mmap.mmap(stream.fileno(), length, flags, protection), np.uint8)
         return np.frombuffer(mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_COPY), np.uint8)

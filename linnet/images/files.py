@@ -229,12 +229,13 @@ class FileRoad:
 def _shared(slots: Tensor, workers: int) -> Tensor:
     """The memory of the slots, shared by all processes."""
     try:
-        return slots.share_memory_()
+        slots.share_memory_()
     except RuntimeError as error:
         raise RecipeError(
             f"workers = {workers} need {slots.nbytes / 1e6:,.0f} MB of shared memory, which cannot be had ({error}); "
             "enlarge /dev/shm (docker run --shm-size), or use fewer workers"
         ) from None
+    return slots
 
 
 def _requests(order: NDArray[np.int64], batch_size: int, epoch: int, slots: int) -> Iterator[Request]:
