@@ -114,6 +114,7 @@ def _resumed(arguments: list[str], recipe: str | None, root: str | None, out: Pa
         RecipeError: as `read_settings`.
     """
     from linnet.recipes import Recipe
+    from linnet.recipes.overrides import check_options
 
     if out is None:
         if recipe is None and _split(arguments)[0] is None:
@@ -123,10 +124,11 @@ def _resumed(arguments: list[str], recipe: str | None, root: str | None, out: Pa
         raise RunError(f"{out} holds no run to resume; give the run's folder, or leave --resume out to begin one")
     stored = Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
     settings = read_settings(arguments, recipe or stored, root)
-    if recipe is not None or settings.options == stored.options:
+    before = check_options(stored).options
+    if recipe is not None or settings.options == before:
         return settings
     # Such as members: a recipe with more of them than it names is no longer that recipe.
-    told = ", ".join(f"{key}={value}" for key, value in settings.options.items() if stored.options.get(key) != value)
+    told = ", ".join(f"{key}={value}" for key, value in settings.options.items() if before.get(key) != value)
     note = "; ".join(filter(None, [stored.note, f"grown to {told}"]))
     return settings.model_copy(update={"scale": "own" if stored.scale else "", "published": {}, "note": note})
 
