@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -80,6 +80,12 @@ class BigSpnOptions(DescribedOptions):
     def _by_variant(cls, given: Any) -> Any:
         usual = _VARIANTS.get(given.get("variant", "paper"), {}) if isinstance(given, dict) else {}
         return {**usual, **given} if usual else given
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Self:
+        if self.parts < 2 and self.fusion == "bilinear" and "parts" in {self.coarse_encoder, self.fine_encoder}:
+            raise ValueError(f"parts = {self.parts}: bilinear fusion multiplies pairs of maps; give 2 or more")
+        return self
 
 
 class BigSpn(Described):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from linnet.methods.bigspn import BigSpn, BigSpnOptions
 from tests.methods.check import Batch, build, check_method, make_batch, make_task, total
@@ -112,6 +113,12 @@ def test_a_variant_sets_what_is_not_given() -> None:
     assert BigSpnOptions.model_validate(official.model_dump(by_alias=True)) == official
     plain = BigSpnOptions()
     assert (plain.fusion, plain.candidates_from, plain.parts, plain.reduced) == ("bilinear", "prediction", 4, 256)
+
+
+def test_one_map_has_no_pair() -> None:
+    with pytest.raises(ValidationError, match="parts = 1: bilinear fusion multiplies pairs"):
+        BigSpnOptions(parts=1)
+    assert BigSpnOptions(parts=1, fusion="concat").parts == 1
 
 
 def test_the_official_code_names_coarse_classes_by_its_classifier() -> None:
