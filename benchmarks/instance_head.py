@@ -219,6 +219,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     old = files.read_json(given.json) if given.json and given.json.exists() else {"sizes": {}}
     found = {
         "what": f"one training step of a softmax head over instances, D={DIM}, batch {BATCH}, fp32; medians",
+        "conditions": given.conditions,
         **conditions(missing),
         "command": " ".join(["python benchmarks/instance_head.py", *sys.argv[1:]]),
         "parity": old.get("parity"),
@@ -285,6 +286,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--conditions", default="not stated", help="what else the machine was doing")
     parser.add_argument("--child", choices=("time", "memory"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.sizes = given.sizes or (QUICK if given.quick else SIZES)
