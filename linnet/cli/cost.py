@@ -29,7 +29,7 @@ def cost(
     folders: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Run folders; seeds of one recipe make one row.")
     ],
-    on: Annotated[str | None, typer.Option(help="Split (val is validation); by default test, else validation.")] = None,
+    on: Annotated[str, typer.Option(help="Split that accuracy is of, and is measured on unless it was.")] = "test",
     root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda.")] = None,
     batch: Annotated[int, typer.Option(help="Images predicted at once when time and memory are measured.")] = 32,
@@ -45,12 +45,12 @@ def cost(
     from linnet.training.run import Run
 
     moved = {key: value for key, value in (("root", root), ("device", device)) if value is not None}
-    rows, lines = [], []
+    rows, lines, sources = [], [], dict[object, Any]()
     for group in _seeds([Run.open(folder) for folder in folders]):
         for members in _prefixes(group[0]):
             runs = [Run.open(run.folder, members) for run in group]
             for run in runs:
-                run.recipe = run.recipe.change(**moved)
+                run.recipe, run.sources = run.recipe.change(**moved), sources
             found = [_measured(run, on, batch) for run in runs]
             results = results_of(runs, found, note)
             lines += results
@@ -77,11 +77,14 @@ def _prefixes(run: Run) -> list[int | None]:
     return [*range(1, len(run.bundle.method.members())), None]
 
 
-def _measured(run: Run, on: str | None, batch: int) -> Evaluation:
+def _measured(run: Run, on: str, batch: int) -> Evaluation:
     """The figures of a split, with time and memory among them."""
     from linnet.training.cost import measure_cost
+    from linnet.training.device import find_place
 
-    found = run.evaluate(on)
+    place = find_place(run.recipe.change(precision="fp32"))
+    found = run.evaluated(on) or run.evaluate(on)
+    run.bundle.method.to(place.device)
     spent = asdict(measure_cost(run.bundle.method, run.bundle.preprocessing.size, batch=batch))
     return replace(found, figures={**found.figures, **spent})
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from linnet import files
 from linnet.datasets import load_data
 from linnet.errors import RecipeError, RunError
-from linnet.images import load_images
+from linnet.images import ImageSource, Preprocessing, load_images
 from linnet.images.check import cores
 from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
@@ -63,12 +63,14 @@ class Run:
 
     Attributes:
         members: of an ensemble, how many of its members predict, the first ones; None for all.
+        sources: images that are open already, to be shared with other runs that see the same; None opens them anew.
     """
 
     folder: Path
     recipe: Recipe
     data: TrainingData | None = None
     members: int | None = None
+    sources: dict[object, ImageSource] | None = None
 
     @classmethod
     def open(cls, folder: Path | str, members: int | None = None) -> Run:
@@ -169,9 +171,19 @@ class Run:
             marks(self.recipe, self.bundle.card["start"]),
         )
         if place.main:
-            part = "" if self.members is None else f"-members-{self.members}"
-            files.write_json(self.folder / f"evaluation-{split}{part}.json", asdict(evaluation))
+            files.write_json(self._figures_path(split), asdict(evaluation))
         return evaluation
+
+    def evaluated(self, split: str = "test") -> Evaluation | None:
+        """The figures that `evaluate` wrote last, unless the bundle is younger; None where there are none."""
+        path, bundle = self._figures_path(split), self.folder / "bundle" / "bundle.json"
+        if not path.exists() or path.stat().st_mtime_ns < bundle.stat().st_mtime_ns:
+            return None
+        return Evaluation(**files.read_json(path))
+
+    def _figures_path(self, split: str) -> Path:
+        part = "" if self.members is None else f"-members-{self.members}"
+        return self.folder / f"evaluation-{split}{part}.json"
 
     def _predict(self, method: Method, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Outputs:
         """What a method says of some rows; from feature maps where the net was frozen, but for ten views."""
@@ -182,14 +194,21 @@ class Run:
                 source: Source = Frozen(net, preprocessing, self.recipe, place).open(data, rows)
             else:
                 view = whole_square(preprocessing) if views == 10 else preprocessing
-                source = open_source(data, rows, view, self.recipe, place)
+                source = self._source(data, rows, view, place)
             said = predict(method, source, place, self.recipe.batch_size, views, preprocessing.size)
             source.close()
         return said
 
+    def _source(self, data: TrainingData, rows: NDArray[np.int64], view: Preprocessing, place: Place) -> ImageSource:
+        sources, layout = {} if self.sources is None else self.sources, (self.recipe.road, self.recipe.channels_last)
+        key = (data.manifest.fingerprint, rows.tobytes(), view, place.device, layout)
+        if key not in sources:
+            sources[key] = open_source(data, rows, view, self.recipe, place)
+        return sources[key]
+
     def _member_maps(self, method: Method, data: TrainingData, rows: NDArray[np.int64], place: Place) -> Tensor:
         """What each member of an ensemble looks at in some rows, in one view of each."""
-        source = open_source(data, rows, self.bundle.preprocessing, self.recipe, place)
+        source = self._source(data, rows, self.bundle.preprocessing, place)
         maps = member_maps(method.to(place.device), source, place, self.recipe.batch_size)
         source.close()
         return maps
