@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from linnet import files
 from linnet.cli.app import app
+from linnet.training.run import Run
 from tests.training.tiny import SETTINGS
 
 FEW = [
@@ -65,3 +66,12 @@ def test_cost_and_gain_in_one_table(folder: Path, tmp_path: Path) -> None:
     told = {(line["row"], line["metric"]) for line in lines}
     assert {(row, metric) for row in rows for metric in ("fine_top1", "milliseconds_per_image", "peak_memory")} <= told
     assert ("orthogonal-ensemble", "attention_overlap") in told and ("single", "attention_overlap") not in told
+
+
+def test_figures_are_measured_again_only_where_the_bundle_is_younger(folder: Path) -> None:
+    run = Run.open(folder / "both")
+    stored = run.evaluated()
+    assert stored is not None and stored == run.evaluate("test")
+    assert run.evaluated("validation") is None
+    (folder / "both" / "bundle" / "bundle.json").touch()
+    assert run.evaluated() is None
