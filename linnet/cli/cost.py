@@ -32,6 +32,9 @@ def cost(
     on: Annotated[str, typer.Option(help="Split that accuracy is of, and is measured on unless it was.")] = "test",
     root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda.")] = None,
+    members: Annotated[
+        list[int] | None, typer.Option(help="Of ensembles, these numbers of first members alone; by default each.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images predicted at once when time and memory are measured.")] = 32,
     out: Annotated[Path | None, typer.Option("--json", help="Write the table to this file as JSON.")] = None,
     record: Annotated[
@@ -47,8 +50,8 @@ def cost(
     moved = {key: value for key, value in (("root", root), ("device", device)) if value is not None}
     rows, lines, sources = [], [], dict[object, Any]()
     for group in _seeds([Run.open(folder) for folder in folders]):
-        for members in _prefixes(group[0]):
-            runs = [Run.open(run.folder, members) for run in group]
+        for first in _prefixes(group[0], members):
+            runs = [Run.open(run.folder, first) for run in group]
             for run in runs:
                 run.recipe, run.sources = run.recipe.change(**moved), sources
             found = [_measured(run, on, batch) for run in runs]
@@ -72,9 +75,11 @@ def _seeds(runs: Sequence[Run]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def _prefixes(run: Run) -> list[int | None]:
+def _prefixes(run: Run, wanted: Sequence[int] | None) -> list[int | None]:
     """How many members to measure, in turn; None for all, and for a run that is no ensemble."""
-    return [*range(1, len(run.bundle.method.members())), None]
+    count = len(run.bundle.method.members())
+    every: list[int | None] = [*range(1, count), None]
+    return every if wanted is None or count < 2 else [each for each in every if (each or count) in wanted]
 
 
 def _measured(run: Run, on: str, batch: int) -> Evaluation:
