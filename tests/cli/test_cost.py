@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from linnet import files
 from linnet.cli.app import app
+from linnet.cli.cost import _prefixes
 from linnet.training.run import Run
 from tests.training.tiny import SETTINGS
 
@@ -75,3 +78,13 @@ def test_figures_are_measured_again_only_where_the_bundle_is_younger(folder: Pat
     assert run.evaluated("validation") is None
     (folder / "both" / "bundle" / "bundle.json").touch()
     assert run.evaluated() is None
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "expected"), [(3, None, [1, 2, None]), (3, [1, 3], [1, None]), (0, [2], [None])]
+)
+def test_which_members_are_measured(count: int, wanted: list[int] | None, expected: list[int | None]) -> None:
+    """What is no ensemble is measured whatever is asked of ensembles."""
+    method = SimpleNamespace(members=lambda: [None] * count)
+    run: Any = SimpleNamespace(bundle=SimpleNamespace(method=method))
+    assert _prefixes(run, wanted) == expected
