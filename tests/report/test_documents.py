@@ -12,7 +12,10 @@ from linnet.report.tables import stale_tables
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/coins.md", "docs/ensemble.md", "docs/mixed-labels.md", "docs/descriptions.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "docs/coins.md", "docs/ensemble.md", "docs/mixed-labels.md", "docs/descriptions.md"],
+)
 def test_tables_are_generated_from_the_record(document: str) -> None:
     results = read_results(ROOT / "docs/results/results.jsonl")
     assert results
