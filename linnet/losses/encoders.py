@@ -42,7 +42,8 @@ class PartEncoder(nn.Module):
         dim: length of the embedding.
         reduced: D, the channels of z.
         parts: K.
-        fusion: "bilinear" sums the products of every pair of gated maps and maps them linearly (Eq. 4); "concat"
+        fusion: "bilinear" sums the products of every pair of gated maps and maps them linearly (Eq. 4; the mean over
+            places, lest large maps start with large embeddings); "concat"
             averages each gated map over space, and passes all through a linear layer and a LeakyReLU (the released
             code).
     """
@@ -82,7 +83,7 @@ class PartEncoder(nn.Module):
         if self.fusion == "concat":
             fused = (maps.unsqueeze(2) * z.unsqueeze(1)).mean((3, 4)).flatten(1)
         else:
-            fused = pairwise_bilinear(z, maps).flatten(1)
+            fused = pairwise_bilinear(z, maps).flatten(1) / maps[0, 0].numel()
         with in_full_precision(fused):
             embedding: Tensor = self.project(fused.float())
         return embedding
