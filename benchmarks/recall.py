@@ -1,6 +1,6 @@
 """Recall@1,2,4,8 by rank counting, and nearest neighbours, beside their peers: ratios of one run, extra peak memory.
 
-    python benchmarks/recall.py [--quick] [--json FILE] [--sizes N ...] [--rounds 3] [--threads 2]
+    python benchmarks/recall.py [--quick] [--json FILE] [--sizes N ...] [--rows NAME ...] [--rounds 3]
 
 Random clustered embeddings of 512 numbers, leave-one-out, cosine. *product* is the similarities alone, 1024 queries at
 a time, by the routine that linnet's tiles take first on this machine (bfloat16 where the processor multiplies it), and
@@ -15,7 +15,7 @@ import argparse
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -128,9 +128,9 @@ def extra_memory(name: str, count: int) -> float:
     return round(extra_peak_mib(lambda: work(rows, labels)), 1)
 
 
-def measure(count: int, rounds: int) -> dict[str, Any]:
-    """Times, ratios and figures of every variant that can run here."""
-    here = [name for name, (module, _) in VARIANTS.items() if importlib.util.find_spec(module)]
+def measure(count: int, rounds: int, names: Sequence[str]) -> dict[str, Any]:
+    """Times, ratios and figures of those variants that can run here."""
+    here = [name for name in names if importlib.util.find_spec(VARIANTS[name][0])]
     rows, labels = data(count)
     figures: dict[str, Figures] = {}
 
@@ -161,7 +161,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         "sizes": files.read_json(given.json).get("sizes", {}) if given.json and given.json.exists() else {},
     }
     for count in given.sizes:
-        rows = measure(count, given.rounds)
+        rows = measure(count, given.rounds, given.rows)
         print(f"\n{count} x {count:<28}{'wall ms':>10}{'of product':>12}{'of linnet':>11}{'extra MiB':>11}")
         for name, row in rows.items():
             if not given.quick or name == LINNET:
@@ -180,11 +180,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10,000 embeddings, one round: within a minute")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sizes", nargs="+", type=int)
+    parser.add_argument(
+        "--rows", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="these, and the two that ratios are of"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--conditions", default="not stated", help="what else the machine was doing")
     parser.add_argument("--memory", choices=VARIANTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.rows = [name for name in VARIANTS if name in {FLOOR, LINNET, *given.rows}]
     given.sizes = given.sizes or (QUICK if given.quick else SIZES)
     given.rounds = given.rounds or (1 if given.quick else 3)
     torch.set_num_threads(given.threads)
