@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pydantic import Field
-from torch import Tensor
 from torch.nn import functional as F
 
 from linnet.backbones import Backbone
 from linnet.losses.encoders import PooledEncoder
-from linnet.methods.base import BatchLike, Losses, Prediction, Task, Term
-from linnet.methods.described import Described, DescribedOptions
+from linnet.methods.base import BatchLike, Losses, Task, Term
+from linnet.methods.described import DescribedOptions, OneEncoder
 
 __all__ = ["CosSoftmax", "CosSoftmaxOptions"]
 
@@ -22,7 +21,7 @@ class CosSoftmaxOptions(DescribedOptions):
     scale: float = Field(10.0, gt=0, description="what the cosines are multiplied by in the softmax")
 
 
-class CosSoftmax(Described):
+class CosSoftmax(OneEncoder):
     """`-log softmax_y(scale cos(f_v(x), g(a(y))))` over the coarse classes: the descriptions are the classifier."""
 
     Options = CosSoftmaxOptions
@@ -35,11 +34,6 @@ class CosSoftmax(Described):
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """Cross-entropy of the scaled cosines."""
-        embedding = self.encoder(self.backbone.features(batch.images))
+        embedding = self.embed(batch.images)
         logits = self.scale * self.coarse_scores(embedding)
         yield {"coarse": Term(F.cross_entropy(logits, batch.targets[:, self.task.coarse_level]))}
-
-    def predict(self, images: Tensor) -> Prediction:
-        """f_v(x) as embedding, and its cosines with g of both levels' classes, over the temperature."""
-        embedding = self.encoder(self.backbone.features(images))
-        return self.said(embedding, embedding)

@@ -13,7 +13,7 @@ from linnet.losses.linear import in_full_precision
 from linnet.losses.semantic import Interpreter, alignment_loss, cosine_scores
 from linnet.methods.base import Losses, Method, Need, Options, Prediction, Task, Term
 
-__all__ = ["Described", "DescribedOptions"]
+__all__ = ["Described", "DescribedOptions", "OneEncoder"]
 
 
 class DescribedOptions(Options):
@@ -65,8 +65,18 @@ class Described(Method):
             "classes": Term(F.cross_entropy(logits, labels)),
         }
 
-    def said(self, coarse: Tensor, fine: Tensor) -> Prediction:
-        """What two embeddings (B, dim) say, by Eq. 2 and by all fine classes; the second one is retrieved by."""
-        return Prediction(
-            fine, self.coarse_scores(coarse) / self.temperature, self.fine_scores(fine) / self.temperature
-        )
+
+class OneEncoder(Described):
+    """Base of those whose one encoder, learned from coarse classes, tells the classes of both levels."""
+
+    encoder: nn.Module
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What the encoder makes of images: (B, dim)."""
+        embedding: Tensor = self.encoder(self.backbone.features(images))
+        return embedding
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The embedding, and its cosines with g of both levels' classes (Eq. 2, 7), over the temperature."""
+        said = self.embed(images)
+        return Prediction(said, self.coarse_scores(said) / self.temperature, self.fine_scores(said) / self.temperature)

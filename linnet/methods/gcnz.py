@@ -17,7 +17,7 @@ from linnet.losses.graph import GraphInterpreter, class_graph, weight_regression
 from linnet.losses.linear import in_full_precision
 from linnet.losses.semantic import cosine_scores
 from linnet.methods.base import BatchLike, Losses, ParameterGroup, Prediction, Stage, Task, Term
-from linnet.methods.described import Described, DescribedOptions
+from linnet.methods.described import DescribedOptions, OneEncoder
 
 __all__ = ["Gcnz", "GcnzOptions"]
 
@@ -37,7 +37,7 @@ class GcnzOptions(DescribedOptions):
     )
 
 
-class Gcnz(Described):
+class Gcnz(OneEncoder):
     """`transfer` with another g: two graph convolutions over one graph of all coarse and fine classes.
 
     The graph joins classes with like attributes, across the levels, so that what coarse classes teach reaches the
@@ -81,12 +81,12 @@ class Gcnz(Described):
         """L_sa (Eq. 1); of 'regression' `coarse`, cross-entropy, then `regression`, in which no image has a part."""
         labels = batch.targets[:, self.task.coarse_level]
         if self._first:
-            embedding = self.encoder(self.backbone.features(batch.images))
+            embedding = self.embed(batch.images)
             yield {"coarse": Term(F.cross_entropy(self._logits(embedding), labels))}
         elif self.options.learns == "regression":
             yield {"regression": Term(weight_regression(self.anchors()[0], self.classifier.weight))}
         else:
-            embedding = self.encoder(self.backbone.features(batch.images))
+            embedding = self.embed(batch.images)
             yield self.aligned(embedding, self.classifier, labels)
 
     def anchors(self) -> tuple[Tensor, Tensor]:
@@ -107,9 +107,8 @@ class Gcnz(Described):
 
         While 'regression' trains its classifier, that names the coarse classes: the graph knows nothing yet.
         """
-        embedding = self.encoder(self.backbone.features(images))
-        said = self.said(embedding, embedding)
-        return replace(said, coarse_logits=self._logits(embedding)) if self._first else said
+        said = super().predict(images)
+        return replace(said, coarse_logits=self._logits(said.embedding)) if self._first else said
 
     def _logits(self, embedding: Tensor) -> Tensor:
         with in_full_precision(embedding):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from linnet.backbones import Backbone
 from linnet.losses.encoders import PooledEncoder
 from linnet.losses.linear import in_full_precision
-from linnet.methods.base import BatchLike, Losses, Prediction, Task, Term
-from linnet.methods.described import Described, DescribedOptions
+from linnet.methods.base import BatchLike, Losses, Task, Term
+from linnet.methods.described import DescribedOptions, OneEncoder
 
 __all__ = ["Spaen", "SpaenOptions"]
 
@@ -23,7 +23,7 @@ class SpaenOptions(DescribedOptions):
     reconstruction: float = Field(200.0, ge=0, description="weight of the attributes' mean squared error")
 
 
-class Spaen(Described):
+class Spaen(OneEncoder):
     """`transfer`, and a decoder of g(a): Linear, LeakyReLU, Linear, LeakyReLU back to the attributes of each class.
 
     The original reconstructs images, against a discriminator; paper 000's code reconstructs attributes, which keeps
@@ -46,14 +46,9 @@ class Spaen(Described):
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """L_sa, and `reconstruction`: the mean squared error of the coarse classes' attributes."""
-        embedding = self.encoder(self.backbone.features(batch.images))
+        embedding = self.embed(batch.images)
         terms = self.aligned(embedding, self.classifier, batch.targets[:, self.task.coarse_level])
         with in_full_precision(embedding):
             again = self.decoder(self.interpreter(self.coarse_attributes))
             error = F.mse_loss(again, self.coarse_attributes)
         yield {**terms, "reconstruction": Term(error, self.weight)}
-
-    def predict(self, images: Tensor) -> Prediction:
-        """f_v(x) as embedding, and its cosines with g of both levels' classes, over the temperature."""
-        embedding = self.encoder(self.backbone.features(images))
-        return self.said(embedding, embedding)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import nn
 
 from linnet.backbones import Backbone
 from linnet.losses.encoders import PooledEncoder
-from linnet.methods.base import BatchLike, Losses, Prediction, Task
-from linnet.methods.described import Described, DescribedOptions
+from linnet.methods.base import BatchLike, Losses, Task
+from linnet.methods.described import DescribedOptions, OneEncoder
 
 __all__ = ["Transfer"]
 
 
-class Transfer(Described):
+class Transfer(OneEncoder):
     """f_v and g learn from coarse classes by Eq. 1; fine classes are told by the same f_v and g (f_v with a dagger)."""
 
     Options = DescribedOptions
@@ -28,10 +28,5 @@ class Transfer(Described):
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """L_sa, Eq. 1."""
-        embedding = self.encoder(self.backbone.features(batch.images))
+        embedding = self.embed(batch.images)
         yield self.aligned(embedding, self.classifier, batch.targets[:, self.task.coarse_level])
-
-    def predict(self, images: Tensor) -> Prediction:
-        """f_v(x) as embedding, and its cosines with g of both levels' classes, over the temperature."""
-        embedding = self.encoder(self.backbone.features(images))
-        return self.said(embedding, embedding)

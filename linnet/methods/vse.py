@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from linnet.backbones import Backbone
 from linnet.losses.encoders import PartEncoder
-from linnet.methods.base import BatchLike, Losses, Prediction, Task
-from linnet.methods.described import Described, DescribedOptions
+from linnet.methods.base import BatchLike, Losses, Task
+from linnet.methods.described import DescribedOptions, OneEncoder
 
 __all__ = ["Vse", "VseOptions"]
 
@@ -22,7 +22,7 @@ class VseOptions(DescribedOptions):
     reduced: int = Field(512, ge=1, description="channels of the features that the maps gate")
 
 
-class Vse(Described):
+class Vse(OneEncoder):
     """K attention maps gate the features; their pooled parts, side by side, are embedded and aligned with g (Eq. 1).
 
     There is one branch: fine classes are told by the encoder that learned from the coarse ones.
@@ -30,6 +30,7 @@ class Vse(Described):
 
     Options = VseOptions
     training_only = ("classifier.",)
+    encoder: PartEncoder
 
     def __init__(self, backbone: Backbone, task: Task, options: VseOptions | None = None) -> None:
         options = options or VseOptions()
@@ -39,13 +40,8 @@ class Vse(Described):
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:
         """L_sa, Eq. 1, on the parts' embedding."""
-        embedding = self.encoder(self.backbone.features(batch.images))
+        embedding = self.embed(batch.images)
         yield self.aligned(embedding, self.classifier, batch.targets[:, self.task.coarse_level])
-
-    def predict(self, images: Tensor) -> Prediction:
-        """The parts' embedding, and its cosines with g of both levels' classes, over the temperature."""
-        embedding = self.encoder(self.backbone.features(images))
-        return self.said(embedding, embedding)
 
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """The K maps, "part 1" and so on, (B, H, W) in 0..1."""
