@@ -18,9 +18,9 @@ def coarse_log_probabilities(fine: Tensor, membership: Tensor) -> Tensor:
     Returns:
         (B, C).
     """
-    most = int(membership.shape[1])
-    if membership.numel() and not torch.compiler.is_exporting():  # an exported program has no numbers from data
-        most = int(membership.sum(1).max())
+    if torch.compiler.is_compiling():  # a graph has no numbers from data, and ONNX no sorting that is stable
+        return torch.logsumexp(fine[:, None].masked_fill(~membership, -torch.inf), dim=2)
+    most = int(membership.sum(1).max()) if membership.numel() else int(membership.shape[1])
     # Each class's children first, then others, which are barred: (C, most) in place of (C, F) for every image.
     children = membership.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     barred = fine[:, children].masked_fill(~membership.gather(1, children), -torch.inf)
