@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnet.engines import Engine, open_engine
 from linnet.errors import ImageError, RunError
 from linnet.explain.scores import Levels
 from linnet.images.augment import normalise
@@ -34,14 +35,14 @@ class Predictor:
 
     Attributes:
         bundle: weights, classes and preprocessing.
-        engine: normalised images (B, 3, S, S) to what the method says of them, on the CPU.
+        engine: what runs the method, see `linnet.engines`.
         calibration: temperatures of the levels; None leaves probabilities as the net gives them.
         top: how many classes an answer lists at each level.
         folder: the run's, None of a bundle alone.
     """
 
     bundle: Bundle
-    engine: Callable[[Tensor], Prediction]
+    engine: Engine
     calibration: Calibration | None = None
     top: int = 5
     folder: Path | None = None
@@ -52,11 +53,16 @@ class Predictor:
 
         `linnet predict` and `calibrate` make one; this does not, as it takes the run's data.
 
+        Args:
+            engine: as `linnet.engines.open_engine` takes it.
+            top: how many classes an answer lists at each level.
+
         Raises:
-            RunError: no bundle there, or it or the calibration is damaged.
+            RunError: no bundle there, it or the calibration is damaged, or the engine cannot be used.
+            RecipeError: no such engine.
         """
         if isinstance(run, Bundle):
-            return cls(run, _engine(run, engine), None, top)
+            return cls(run, open_engine(run, engine), None, top)
         folder = Path(run)
         inner = folder / "bundle"
         if not (inner / "bundle.json").exists() and not (folder / "bundle.json").exists():
@@ -65,7 +71,7 @@ class Predictor:
             raise RunError(f"{folder}: {remedy if unfinished else 'no run folder and no bundle'}")
         bundle = open_bundle(inner if (inner / "bundle.json").exists() else folder)
         calibration = read_calibration(folder / FILE, bundle.card["weights_sha256"])
-        return cls(bundle, _engine(bundle, engine), calibration, top, folder)
+        return cls(bundle, open_engine(bundle, engine), calibration, top, folder)
 
     @property
     def tree(self) -> Tree:
@@ -127,18 +133,3 @@ class Predictor:
         return [
             Answered(vectors[row], answer(taxonomy, chances, calibrated, row, self.top)) for row in range(len(vectors))
         ]
-
-
-def _engine(bundle: Bundle, name: str) -> Callable[[Tensor], Prediction]:
-    """What runs the method."""
-    if name not in ("auto", "torch"):
-        raise RunError(f"engine {name!r}: choose auto or torch")
-    method = bundle.method.eval()
-
-    @torch.inference_mode()
-    def run(images: Tensor) -> Prediction:
-        given = method.predict(images.to(next(method.parameters()).device))
-        logits = [None if each is None else each.float().cpu() for each in (given.coarse_logits, given.fine_logits)]
-        return Prediction(given.embedding.float().cpu(), *logits)
-
-    return run

@@ -38,7 +38,7 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def test_uncalibrated_it_says_what_the_method_says(run: Run) -> None:
-    predictor = Predictor.open(run.bundle)
+    predictor = Predictor.open(run.bundle, engine="torch")
     images = pictures(5)
     answers = predictor(images)
     said = predictor.said(np.stack(images))
@@ -59,7 +59,7 @@ def test_files_and_pixels_say_the_same_and_order_is_kept(run: Run, tmp_path: Pat
     images = pictures(70)
     for number, each in enumerate(images):
         Image.fromarray(each).save(tmp_path / f"{number:02}.png")
-    predictor = Predictor.open(run.folder)
+    predictor = Predictor.open(run.folder, engine="torch")
     of_files = predictor(sorted(tmp_path.iterdir()))
     of_pixels = list(predictor.stream(iter(images), batch_size=9, workers=3))
     for one, other in zip(of_files, of_pixels, strict=True):
@@ -70,7 +70,7 @@ def test_files_and_pixels_say_the_same_and_order_is_kept(run: Run, tmp_path: Pat
 
 def test_a_broken_image_keeps_its_place(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
-    predictor = Predictor.open(run.folder)
+    predictor = Predictor.open(run.folder, engine="torch")
     given = [*pictures(2), tmp_path / "empty.jpg", np.zeros((4, 4), np.uint8), pictures(1)[0]]
     found = list(predictor.stream(given))
     assert [isinstance(each, Failed) for each in found] == [False, False, True, True, False]
@@ -82,26 +82,26 @@ def test_a_broken_image_keeps_its_place(run: Run, tmp_path: Path) -> None:
 
 
 def test_calibrating_lowers_the_loss_and_is_found_again(run: Run) -> None:
-    predictor = calibrate(Predictor.open(run.folder), run)
+    predictor = calibrate(Predictor.open(run.folder, engine="torch"), run)
     assert predictor.calibration is not None
     for level in predictor.calibration.levels:
         assert level.calibrated and level.images == 36
         assert level.loss is not None and level.loss_before is not None
-    again = Predictor.open(run.folder)
+    again = Predictor.open(run.folder, engine="torch")
     assert again.calibration is not None and again.calibration.levels == predictor.calibration.levels
     answers = again(pictures(3))
     assert all(level.calibrated for each in answers for level in each.levels)
     content = files.read_json(run.folder / FILE)
     files.write_json(run.folder / FILE, {**content, "weights_sha256": "0" * 64})
-    assert Predictor.open(run.folder).calibration is None, "temperatures of other weights are not used"
+    assert Predictor.open(run.folder, engine="torch").calibration is None, "temperatures of other weights are not used"
     files.write_json(run.folder / FILE, {**content, "levels": [{"level": "fine"}]})
     with pytest.raises(RunError, match="damaged"):
-        Predictor.open(run.folder)
+        Predictor.open(run.folder, engine="torch")
     files.remove(run.folder / FILE)
 
 
 def test_a_coarse_run_answers_at_its_level_alone(coarse: Run) -> None:
-    predictor = calibrate(Predictor.open(coarse.folder), coarse)
+    predictor = calibrate(Predictor.open(coarse.folder, engine="torch"), coarse)
     (answer,) = predictor(pictures(1))
     assert [each.level for each in answer.levels] == ["coarse"]
     assert answer.backoff(0.0) == answer.levels[0]
@@ -110,7 +110,7 @@ def test_a_coarse_run_answers_at_its_level_alone(coarse: Run) -> None:
 
 def test_a_method_without_classes(tmp_path: Path) -> None:
     run = train(tiny_recipe(method="instance", epochs=1), tmp_path / "run", tiny_manifest(), progress=False)
-    predictor = Predictor.open(run.folder)
+    predictor = Predictor.open(run.folder, engine="torch")
     (answer,) = predictor(pictures(1))
     assert answer.levels == () and answer.backoff(0.0) is None
     assert answer.embedding.shape == (run.bundle.method.embedding_dim,)
