@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ __all__ = [
     "private_folder",
     "read_json",
     "remove",
+    "remove_folder",
     "truncate",
     "write_bytes",
     "write_json",
@@ -125,6 +127,13 @@ def truncate(target: Path | str, length: int) -> None:
 def remove(target: Path | str) -> None:
     """Delete a file if it is there."""
     Path(target).unlink(missing_ok=True)
+
+
+def remove_folder(target: Path | str) -> None:
+    """Delete a folder and all that is in it, if it is there; a link to one is left alone."""
+    target = Path(target)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
 
 
 def make_folder(target: Path | str) -> Path:

@@ -13,6 +13,7 @@ from linnet.cli import (
     cost,
     demo,
     describe,
+    discover,
     evaluate,
     explain,
     figure,
@@ -27,7 +28,21 @@ from linnet.errors import LinnetError
 
 __all__ = ["COMMANDS", "app"]
 
-COMMANDS = (demo, train, evaluate, cost, sweep, split, attributes, describe, recipes, results, figure, explain)
+COMMANDS = (
+    demo,
+    train,
+    evaluate,
+    cost,
+    sweep,
+    split,
+    attributes,
+    describe,
+    recipes,
+    results,
+    figure,
+    explain,
+    discover,
+)
 
 
 class _Group(TyperGroup):

@@ -15,7 +15,7 @@ from linnet.report.results import Result
 if TYPE_CHECKING:
     from linnet.training.run import Evaluation, Run
 
-__all__ = ["results_of"]
+__all__ = ["results_of", "told_command"]
 
 
 def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "") -> list[Result]:
@@ -47,7 +47,7 @@ def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "")
         "seconds": round(fmean(run.seconds for run in runs), 1),
         "machine": said[0]["machine"],
         "versions": said[0]["versions"],
-        "command": _command(said[0]["command"]),
+        "command": told_command(said[0]["command"]),
         "date": datetime.now(UTC).date().isoformat(),
         "notes": "; ".join(filter(None, [recipe.note, *marks, note])),
     }
@@ -77,7 +77,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return round(fmean(known), 4) if known else None
 
 
-def _command(text: str) -> str:
+def told_command(text: str) -> str:
     """The command, or several, without the folder its program lies in, which differs from machine to machine."""
     told = []
     for each in text.split(" && "):
