@@ -16,6 +16,7 @@ from linnet.cli import (
     discover,
     evaluate,
     explain,
+    export,
     figure,
     recipes,
     results,
@@ -42,6 +43,7 @@ COMMANDS = (
     figure,
     explain,
     discover,
+    export,
 )
 
 

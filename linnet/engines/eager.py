@@ -31,11 +31,13 @@ class TorchEngine:
     size: int
     device: torch.device
     run: Callable[[Tensor], tuple[Tensor, ...]] = field(repr=False)
+    channels_last: bool = True
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Prediction:
         """See `Engine`."""
-        moved = told(images, self.size).to(self.device).contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        moved = told(images, self.size).to(self.device).contiguous(memory_format=layout)
         half = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with half:
             return prediction(self.outputs, list(self.run(moved)))

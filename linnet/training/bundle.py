@@ -20,9 +20,13 @@ from linnet.methods.base import Method, Task
 from linnet.taxonomy import Taxonomy
 from linnet.training.data import memberships
 
-__all__ = ["FORMAT", "Bundle", "open_bundle", "write_bundle"]
+__all__ = ["FORMAT", "HUB_NAMES", "Bundle", "open_bundle", "write_bundle"]
 
 FORMAT = 1
+
+_NAMES = ("bundle.json", "weights.safetensors")
+HUB_NAMES = ("config.json", "model.safetensors")
+"""What a bundle's two files are called where the Hugging Face hub is to know them."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class Bundle:
     card: dict[str, Any]
 
 
-def write_bundle(folder: Path, bundle: Bundle) -> None:
-    """Write `weights.safetensors` and `bundle.json`, the latter last and with the former's SHA-256."""
-    weights = files.make_folder(folder) / "weights.safetensors"
+def write_bundle(folder: Path, bundle: Bundle, names: tuple[str, str] = _NAMES) -> None:
+    """Write `weights.safetensors` and `bundle.json`, the latter last, with the former's SHA-256; `names` are others."""
+    weights = files.make_folder(folder) / names[1]
     state = {name: value.detach().cpu().contiguous() for name, value in bundle.method.bundle_state().items()}
     with files.atomic_path(weights) as aside:
         save_file(state, aside)
@@ -57,35 +61,35 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
         "preprocessing": bundle.preprocessing.to_json(),
         "weights_sha256": files.digest(weights),
     }
-    files.write_json(folder / "bundle.json", card)
+    files.write_json(folder / names[0], card)
 
 
-def open_bundle(folder: Path | str) -> Bundle:
-    """Open a bundle on the CPU, in eval mode.
+def open_bundle(folder: Path | str, names: tuple[str, str] = _NAMES) -> Bundle:
+    """Open a bundle on the CPU, in eval mode; `names` are those it was written by.
 
     Raises:
         RunError: a file is missing, damaged, of a newer format, or does not fit the method it names.
     """
     folder = Path(folder)
-    card = files.read_json(folder / "bundle.json")
+    card = files.read_json(folder / names[0])
     given = card.get("format") if isinstance(card, dict) else None
     if given != FORMAT:
-        raise RunError(f"{folder}/bundle.json: format {given!r}, this Linnet opens format {FORMAT}")
-    weights = folder / "weights.safetensors"
+        raise RunError(f"{folder}/{names[0]}: format {given!r}, this Linnet opens format {FORMAT}")
+    weights = folder / names[1]
     if not weights.exists() or files.digest(weights) != card.get("weights_sha256"):
         raise RunError(f"{weights}: missing or changed since it was written (checksums differ); copy the bundle again")
     try:
-        return _build(folder, card)
+        return _build(weights, card)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise RunError(f"{folder}: bundle.json and the weights do not fit each other ({error})") from None
+        raise RunError(f"{folder}: {names[0]} and the weights do not fit each other ({error})") from None
 
 
-def _build(folder: Path, card: dict[str, Any]) -> Bundle:
+def _build(weights: Path, card: dict[str, Any]) -> Bundle:
     taxonomy = Taxonomy.from_json(card["taxonomy"])
     coarse, fine = int(card["coarse"]), int(card["fine"])
     if not 0 <= coarse <= fine < len(taxonomy.levels):
         raise ValueError(f"levels {coarse} and {fine} of {len(taxonomy.levels)}")
-    state = load_file(folder / "weights.safetensors")
+    state = load_file(weights)
     # A method that knows its classes by descriptions keeps them in its state, by these names.
     task = Task(
         torch.from_numpy(taxonomy.membership(coarse, fine)),

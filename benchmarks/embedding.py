@@ -1,0 +1,170 @@
+"""The embedding pass on a CPU, engine by engine, beside torch as it comes; and what each costs in recall.
+
+    python benchmarks/embedding.py [--quick] [--json FILE] [--data FOLDER] [--threads 2] [--rounds 7]
+
+*Speed*: ResNet-18 at 224 px, batches of 32 that lie ready, all engines in turns in one process; figures are medians,
+after a first round that does not count. Ratios are of CPU time, all threads together, which other work on the machine
+changes least; wall time stands beside them. *Parity*: MobileNetV2 with ImageNet weights over the test images of CUB's
+first hundred classes (FOLDER, by default $LINNET_DATA, holds CUB_200_2011 and weights): fine recall@1, leave-one-out,
+by each engine's embeddings. int8 finds its ranges on 256 training images. Engines that are not installed, or cannot
+run, are left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import in_turns
+from torch import Tensor
+
+from linnet import files
+from linnet.backbones import build_backbone
+from linnet.datasets import load_data
+from linnet.engines.base import CannotRunError, Engine, Predict
+from linnet.engines.eager import TorchEngine, open_compiled, open_eager
+from linnet.engines.hardware import bf16_is_fast, processor_flags
+from linnet.engines.int8 import open_int8
+from linnet.engines.packages import version_of
+from linnet.engines.parity import compare
+from linnet.engines.vino import open_vino
+from linnet.errors import RunError
+from linnet.images import Preprocessing, load_images
+from linnet.methods import method_class
+from linnet.methods.base import Prediction, Task
+from linnet.metrics.recall import recall_at_k
+from linnet.randomness import generator, seeded
+from linnet.taxonomy import Taxonomy
+from linnet.training.bundle import Bundle
+from linnet.training.environment import environment
+
+__all__ = ["main"]
+
+SIZE, BATCH, CALIBRATION = 224, 32, 256
+EAGER, CPU = "torch eager, NCHW", torch.device("cpu")
+Opener = Callable[[], Engine]
+
+
+def bundle_of(backbone: str, taxonomy: Taxonomy, weights: Path | None = None) -> Bundle:
+    """A net whose pooled features are the embedding, with no classifier."""
+    with seeded(0, "benchmark"):
+        net = build_backbone(backbone, weights=weights)
+        method = method_class("instance").build(lambda: net, Task(torch.from_numpy(taxonomy.membership(0, 1))))
+    return Bundle(method.eval(), taxonomy, 0, 1, Preprocessing(SIZE), {"method": "instance", "backbone": backbone})
+
+
+def plain(bundle: Bundle) -> Engine:
+    """What one gets without any thought: the module as built."""
+    return TorchEngine(EAGER, "float32", ("embedding",), SIZE, CPU, Predict(bundle.method.float().eval()), False)
+
+
+def engines(make: Callable[[], Bundle], calibration: Tensor, threads: int, quick: bool) -> dict[str, Engine]:
+    """Every engine that opens here, the plain one first; each has a net of its own."""
+    wanted: dict[str, Opener] = {
+        EAGER: lambda: plain(make()),
+        "torch, channels last": lambda: open_eager(make(), CPU),
+        "torch, bfloat16": lambda: open_eager(make(), CPU, "bfloat16"),
+        "compile, float32": lambda: open_compiled(make(), CPU),
+        "compile, bfloat16": lambda: open_compiled(make(), CPU, "bfloat16"),
+        "openvino, float32": lambda: open_vino(make(), "float32", threads),
+        "openvino, bfloat16": lambda: open_vino(make(), "bfloat16", threads),
+        "openvino-int8": lambda: open_int8(make(), calibration, None, threads),
+    }
+    found: dict[str, Engine] = {}
+    for name, opener in wanted.items():
+        if quick and name.startswith("compile"):
+            continue
+        try:
+            found[name] = opener()
+        except (CannotRunError, RunError) as error:
+            print(f"left out: {name}: {error}")
+    return found
+
+
+def speed(make: Callable[[], Bundle], rounds: int, threads: int, quick: bool) -> dict[str, Any]:
+    """Milliseconds a batch, and ratios to the plain engine."""
+    draw = torch.from_numpy(generator(0, "images").standard_normal((BATCH, 3, SIZE, SIZE), dtype=np.float32))
+    there = engines(make, draw, threads, quick)
+    taken = in_turns({name: partial(each, draw) for name, each in there.items()}, dict.fromkeys(there, 1), rounds)
+    for figures in taken.values():
+        figures["cpu_ratio"] = round(taken[EAGER]["cpu_ms"] / figures["cpu_ms"], 2)
+        figures["wall_ratio"] = round(taken[EAGER]["wall_ms"] / figures["wall_ms"], 2)
+        figures["least_wall_ratio"] = round(taken[EAGER]["least_wall_ms"] / figures["least_wall_ms"], 2)
+    return taken
+
+
+def parity(data: Path, threads: int, quick: bool) -> dict[str, Any]:
+    """Fine recall@1 on real images by each engine, and its difference to the plain one, points."""
+    manifest = load_data("cub", data)
+    rows = {name: manifest.rows(name) for name in ("train", "test")}
+    test = rows["test"][:: 8 if quick else 1]
+    chosen = generator(0, "calibration").permutation(rows["train"])[: 64 if quick else CALIBRATION]
+    weights = data / "weights" / "mobilenet_v2_imagenet.safetensors"
+    make = partial(bundle_of, "mobilenet_v2", manifest.taxonomy, weights)
+    load = partial(load_images, preprocessing=Preprocessing(SIZE), workers=threads)
+    there = engines(make, load([manifest.path(row) for row in chosen.tolist()]), threads, quick)
+    parts: dict[str, list[Tensor]] = {name: [] for name in there}
+    for start in range(0, len(test), BATCH):
+        images = load([manifest.path(row) for row in test[start : start + BATCH].tolist()])
+        for name, engine in there.items():
+            parts[name].append(engine(images).embedding)
+    labels = torch.from_numpy(manifest.targets[test, -1])
+    whole = {name: torch.cat(each) for name, each in parts.items()}
+    recall = {name: recall_at_k(each, labels, (1,))[1] for name, each in whole.items()}
+    return {
+        "images": len(test),
+        "classes": int(labels.unique().numel()),
+        "engines": {
+            name: {
+                "fine_recall@1": round(recall[name], 3),
+                "points": round(recall[name] - recall[EAGER], 3),
+                "cosine": [round(each, 6) for each in compare(Prediction(whole[EAGER]), Prediction(value)).cosine],
+            }
+            for name, value in whole.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the figures where they were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LINNET_DATA"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--conditions", default="")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    torch.set_num_threads(given.threads)
+    two = load_data("creatures", size=16, train_per_class=1, test_per_class=1).taxonomy
+    found: dict[str, Any] = {
+        "net": f"resnet18, {SIZE} px, batch {BATCH}",
+        "threads": given.threads,
+        "default": "openvino, bfloat16" if bf16_is_fast(CPU) else "openvino, float32",
+        "processor": sorted(processor_flags() & {"amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni"}),
+        "speed": speed(
+            partial(bundle_of, "resnet18", two), 2 if given.quick else given.rounds, given.threads, given.quick
+        ),
+    }
+    if given.data is not None:
+        found["parity"] = parity(given.data, given.threads, given.quick)
+    found |= environment(CPU)
+    found["versions"] |= {each: version_of(each) for each in ("openvino", "onnx", "onnxruntime")}
+    found |= {"conditions": given.conditions, "date": datetime.now(UTC).date().isoformat()}
+    print(json.dumps(found, indent=2))
+    if given.json is not None:
+        files.write_json(given.json, found)
+
+
+if __name__ == "__main__":
+    main()
