@@ -10,7 +10,7 @@ from torch import Tensor
 from linnet.metrics.tiles import WIDE, Tiles, few, tile_rows
 from linnet.metrics.unit_vectors import Array, integer_rows, roads, slices, unit_rows
 
-__all__ = ["nearest"]
+__all__ = ["best_of", "nearest"]
 
 
 @torch.no_grad()
@@ -72,14 +72,19 @@ def nearest(
         tiles = Tiles(a, mine, b, mine if gallery is None else theirs, roads(dtype, a.device))
         height = min(tile_rows(a.device) if chunk is None else chunk, max(1, 2**20 // k))
         for rows in slices(len(mine), height):
-            s, j = _best(tiles, rows, len(theirs), WIDE * height, k, exclude_self)
+            s, j = best_of(tiles, rows, len(theirs), WIDE * height, k, exclude_self)
             similarity[mine[rows]] = s
             index[mine[rows]] = torch.where(j < 0, j, theirs[j.clamp_min(0)])
     return similarity, index
 
 
-def _best(tiles: Tiles, rows: slice, count: int, width: int, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
-    """Similarities and columns of the k nearest of some queries, (rows, k) each; -inf, -1 where there are fewer."""
+def best_of(
+    tiles: Tiles, rows: slice, count: int, width: int, k: int, exclude_self: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Similarities and columns of the k nearest of some queries, (rows, k) each; -inf, -1 where there are fewer.
+
+    `count`: how many columns there are, of which a tile has `width`.
+    """
     candidates = _Candidates(tiles, rows, k)
     for columns in slices(count, width):
         for road in tiles.roads():
