@@ -1,13 +1,14 @@
 """The embedding pass on a CPU, engine by engine, beside torch as it comes; and what each costs in recall.
 
-    python benchmarks/embedding.py [--quick] [--json FILE] [--data FOLDER] [--threads 2] [--rounds 7]
+    python benchmarks/embedding.py [--quick] [--json FILE] [--data FOLDER] [--threads 2] [--rounds 7] [--every 1]
+        [--parts speed parity] [--engines NAME ...]
 
 *Speed*: ResNet-18 at 224 px, batches of 32 that lie ready, all engines in turns in one process; figures are medians,
 after a first round that does not count. Ratios are of CPU time, all threads together, which other work on the machine
 changes least; wall time stands beside them. *Parity*: MobileNetV2 with ImageNet weights over the test images of CUB's
 first hundred classes (FOLDER, by default $LINNET_DATA, holds CUB_200_2011 and weights): fine recall@1, leave-one-out,
-by each engine's embeddings. int8 finds its ranges on 256 training images. Engines that are not installed, or cannot
-run, are left out and named.
+by each engine's embeddings; of one in `--every` of them. int8 finds its ranges on 256 training images. Engines that are
+not installed, or cannot run, are left out and named. A FILE that is there is added to, part by part.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -67,8 +69,20 @@ def plain(bundle: Bundle) -> Engine:
     return TorchEngine(EAGER, "float32", ("embedding",), SIZE, CPU, Predict(bundle.method.float().eval()), False)
 
 
-def engines(make: Callable[[], Bundle], calibration: Tensor, threads: int, quick: bool) -> dict[str, Engine]:
-    """Every engine that opens here, the plain one first; each has a net of its own."""
+@dataclass(frozen=True)
+class Given:
+    """What to measure: `names` of engines, all when empty; `every` how many test images one is taken of."""
+
+    threads: int
+    rounds: int
+    every: int
+    calibration: int
+    names: frozenset[str]
+
+
+def engines(make: Callable[[], Bundle], calibration: Tensor, given: Given) -> dict[str, Engine]:
+    """Every engine asked for that opens here, the plain one first; each has a net of its own."""
+    threads = given.threads
     wanted: dict[str, Opener] = {
         EAGER: lambda: plain(make()),
         "torch, channels last": lambda: open_eager(make(), CPU),
@@ -81,7 +95,7 @@ def engines(make: Callable[[], Bundle], calibration: Tensor, threads: int, quick
     }
     found: dict[str, Engine] = {}
     for name, opener in wanted.items():
-        if quick and name.startswith("compile"):
+        if given.names and name not in given.names | {EAGER}:
             continue
         try:
             found[name] = opener()
@@ -90,11 +104,11 @@ def engines(make: Callable[[], Bundle], calibration: Tensor, threads: int, quick
     return found
 
 
-def speed(make: Callable[[], Bundle], rounds: int, threads: int, quick: bool) -> dict[str, Any]:
+def speed(make: Callable[[], Bundle], given: Given) -> dict[str, Any]:
     """Milliseconds a batch, and ratios to the plain engine."""
     draw = torch.from_numpy(generator(0, "images").standard_normal((BATCH, 3, SIZE, SIZE), dtype=np.float32))
-    there = engines(make, draw, threads, quick)
-    taken = in_turns({name: partial(each, draw) for name, each in there.items()}, dict.fromkeys(there, 1), rounds)
+    there = engines(make, draw, given)
+    taken = in_turns({name: partial(each, draw) for name, each in there.items()}, dict.fromkeys(there, 1), given.rounds)
     for figures in taken.values():
         figures["cpu_ratio"] = round(taken[EAGER]["cpu_ms"] / figures["cpu_ms"], 2)
         figures["wall_ratio"] = round(taken[EAGER]["wall_ms"] / figures["wall_ms"], 2)
@@ -102,16 +116,16 @@ def speed(make: Callable[[], Bundle], rounds: int, threads: int, quick: bool) ->
     return taken
 
 
-def parity(data: Path, threads: int, quick: bool) -> dict[str, Any]:
+def parity(data: Path, given: Given) -> dict[str, Any]:
     """Fine recall@1 on real images by each engine, and its difference to the plain one, points."""
     manifest = load_data("cub", data)
     rows = {name: manifest.rows(name) for name in ("train", "test")}
-    test = rows["test"][:: 8 if quick else 1]
-    chosen = generator(0, "calibration").permutation(rows["train"])[: 64 if quick else CALIBRATION]
+    test = rows["test"][:: given.every]
+    chosen = generator(0, "calibration").permutation(rows["train"])[: given.calibration]
     weights = data / "weights" / "mobilenet_v2_imagenet.safetensors"
     make = partial(bundle_of, "mobilenet_v2", manifest.taxonomy, weights)
-    load = partial(load_images, preprocessing=Preprocessing(SIZE), workers=threads)
-    there = engines(make, load([manifest.path(row) for row in chosen.tolist()]), threads, quick)
+    load = partial(load_images, preprocessing=Preprocessing(SIZE), workers=given.threads)
+    there = engines(make, load([manifest.path(row) for row in chosen.tolist()]), given)
     parts: dict[str, list[Tensor]] = {name: [] for name in there}
     for start in range(0, len(test), BATCH):
         images = load([manifest.path(row) for row in test[start : start + BATCH].tolist()])
@@ -142,28 +156,34 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("LINNET_DATA"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", choices=("speed", "parity"), default=("speed", "parity"))
+    parser.add_argument("--engines", nargs="+", default=())
     parser.add_argument("--conditions", default="")
-    given = parser.parse_args()
+    told = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    torch.set_num_threads(given.threads)
-    two = load_data("creatures", size=16, train_per_class=1, test_per_class=1).taxonomy
-    found: dict[str, Any] = {
+    torch.set_num_threads(told.threads)
+    given = Given(told.threads, told.rounds, told.every, CALIBRATION, frozenset(told.engines))
+    if told.quick:
+        names = frozenset({"torch, channels last", "openvino, float32", "openvino-int8"})
+        given = Given(told.threads, 2, 40, 64, names)
+    found: dict[str, Any] = files.read_json(told.json) if told.json is not None and told.json.exists() else {}
+    found |= {
         "net": f"resnet18, {SIZE} px, batch {BATCH}",
-        "threads": given.threads,
         "default": "openvino, bfloat16" if bf16_is_fast(CPU) else "openvino, float32",
         "processor": sorted(processor_flags() & {"amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni"}),
-        "speed": speed(
-            partial(bundle_of, "resnet18", two), 2 if given.quick else given.rounds, given.threads, given.quick
-        ),
     }
-    if given.data is not None:
-        found["parity"] = parity(given.data, given.threads, given.quick)
+    if "speed" in told.parts:
+        classes = load_data("creatures", size=16, train_per_class=1, test_per_class=1).taxonomy
+        found["speed"] = speed(partial(bundle_of, "resnet18", classes), given)
+    if "parity" in told.parts and told.data is not None:
+        found["parity"] = parity(told.data, given)
     found |= environment(CPU)
     found["versions"] |= {each: version_of(each) for each in ("openvino", "onnx", "onnxruntime")}
-    found |= {"conditions": given.conditions, "date": datetime.now(UTC).date().isoformat()}
+    found |= {"conditions": told.conditions, "date": datetime.now(UTC).date().isoformat()}
     print(json.dumps(found, indent=2))
-    if given.json is not None:
-        files.write_json(given.json, found)
+    if told.json is not None:
+        files.write_json(told.json, found)
 
 
 if __name__ == "__main__":

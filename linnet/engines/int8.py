@@ -33,6 +33,9 @@ FEWEST = 16
 """Calibration images that int8 needs at least; some hundred give better ranges."""
 
 _BATCH = 16
+_QUANTISED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
+"""Convolutions and what lies between them. Without a convolution's own ReLU its range would be taken before the ReLU
+cuts it: that takes a MobileNetV2's cosine to float32 from 0.998 to 0.934."""
 _logger = logging.getLogger("linnet")
 
 
@@ -132,7 +135,7 @@ def quantise(graph: Path, images: Tensor, target: Path) -> None:
                     per_channel=True,
                     activation_type=quantisation.QuantType.QUInt8,
                     weight_type=quantisation.QuantType.QInt8,
-                    op_types_to_quantize=["Conv", "Add", "MaxPool"],
+                    op_types_to_quantize=_QUANTISED,
                 )
             finally:
                 logging.root.setLevel(level)
