@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from linnet.discover import Discovery, Labelled, Subjects
     from linnet.recipes import Recipe
 
-__all__ = ["find", "measure", "name", "register"]
+__all__ = ["find", "measure", "name", "register", "write_sheets"]
 
 _NAMES = "names.csv"
+_SHEETS = "sheets.html"
 _WORK = "work"
 
 
@@ -77,6 +79,7 @@ def find(
     on: Annotated[str | None, typer.Option(help="Only images of this split.")] = None,
     coarse: Annotated[str | None, typer.Option(help="Look into classes of this level; by default the run's.")] = None,
     seed: Annotated[int, typer.Option(help="Key of every draw.")] = 0,
+    engine: Annotated[str, typer.Option(help="What runs the net: torch, auto, compile, openvino.")] = "torch",
     root: Annotated[str | None, typer.Option(help="Folder that holds the data set, or image paths.")] = None,
 ) -> None:
     """Cluster images within every coarse class, and write the clusters, a table for their names and contact sheets."""
@@ -90,7 +93,7 @@ def find(
     if (folder / "discovery.json").exists():
         raise RunError(f"{folder} holds a discovery already; give another --out, or remove it")
     try:
-        subjects = _subjects(arguments, coarse, on, root, folder / _WORK)
+        subjects = _subjects(arguments, coarse, on, root, engine, folder / _WORK)
         with _bar(subjects) as done:
             found = discover(subjects, settings, keep=folder / _WORK, done=done)
     except KeyboardInterrupt:
@@ -101,11 +104,14 @@ def find(
     write_names(found, folder / _NAMES)
     files.remove_folder(folder / _WORK)
     _show(found)
+    write_sheets(found, folder)
     table = shlex.quote(str(folder / _NAMES))
     tell(f"name clusters in {table}, then: linnet discover name {shlex.quote(str(folder))} {table} --out new.csv")
 
 
-def _subjects(arguments: list[str], coarse: str | None, on: str | None, root: str | None, keep: Path) -> Subjects:
+def _subjects(
+    arguments: list[str], coarse: str | None, on: str | None, root: str | None, engine: str, keep: Path
+) -> Subjects:
     """The images, with their embeddings."""
     from linnet.discover.embed import pixel_subjects, read_data, run_subjects
     from linnet.training.run import Run
@@ -116,7 +122,9 @@ def _subjects(arguments: list[str], coarse: str | None, on: str | None, root: st
         run.recipe = run.recipe.change(root=root)
     given = None if recipe is None else recipe.data
     data = read_data(run, given, root, {} if recipe is None else recipe.reading(), coarse)
-    return pixel_subjects(data, on=on, keep=keep) if run is None else run_subjects(run, data, on, keep=keep)
+    return (
+        pixel_subjects(data, on=on, keep=keep) if run is None else run_subjects(run, data, on, engine=engine, keep=keep)
+    )
 
 
 def _reading(arguments: list[str], root: str | None) -> Recipe | None:
@@ -134,6 +142,15 @@ def _reading(arguments: list[str], root: str | None) -> Recipe | None:
     if stray:
         raise RecipeError(f"{', '.join(sorted(stray))}: behind DATA, discover takes only {', '.join(READING)}")
     return read_settings(arguments, None, root)
+
+
+def write_sheets(found: Discovery, folder: Path, data: str | None = None, root: str | None = None) -> None:
+    """Write the contact sheets of a discovery beside it."""
+    from linnet.discover.embed import manifest_of
+    from linnet.report.discovery_page import discovery_page
+
+    size = discovery_page(found, manifest_of(found, data, root), folder / _SHEETS)
+    tell(f"contact sheets: {folder / _SHEETS} ({size / 1e6:.1f} MB)")
 
 
 @contextmanager
@@ -159,11 +176,17 @@ def _show(found: Discovery) -> None:
     from linnet.discover import score
 
     parts = {each.name: each for each in score(found)[1]} if (found.fine >= 0).any() else {}
-    table = Table(title="clusters within coarse classes", title_justify="left", title_style="bold")
+    table = Table(
+        title="clusters within coarse classes",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     figures = ("cluster_accuracy", "cluster_nmi", "cluster_ari") if parts else ()
-    table.add_column("coarse class", no_wrap=True)
-    for heading in ("images", "clusters", "in none", "stability", *(_short(metric) for metric in figures)):
-        table.add_column(heading, justify="right")
+    table.add_column("coarse class")
+    for heading in ("images", "clusters", "in none", "stable", *(_short(metric) for metric in figures)):
+        table.add_column(heading, justify="right", no_wrap=True)
     for c, there in enumerate(found.clusters):
         images, coarse = len(found.places(c)), found.coarse_names[c]
         if not images:
@@ -176,7 +199,7 @@ def _show(found: Discovery) -> None:
 
 
 def _short(metric: str) -> str:
-    return metric.removeprefix("cluster_")
+    return metric.removeprefix("cluster_").replace("accuracy", "right %")
 
 
 def name(
@@ -198,7 +221,7 @@ def name(
     root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
 ) -> None:
     """Name clusters, and write a table in which named clusters are fine labels, to train on."""
-    from linnet.discover import open_discovery, read_names, save_discovery, to_manifest
+    from linnet.discover import open_discovery, read_names, save_discovery, to_manifest, write_names
     from linnet.discover.embed import manifest_of
     from linnet.discover.pictures import rooted
     from linnet.manifest import write_manifest
@@ -211,6 +234,8 @@ def name(
     if names is not None:
         found = read_names(found, names)
         save_discovery(found, discovery)
+        write_names(found, discovery / _NAMES)
+        write_sheets(found, discovery, data, root)
     named = sum(bool(each.name) for there in found.clusters for each in there)
     tell(f"{discovery}: {named} of {sum(map(len, found.clusters))} clusters have a name")
     if out is None:

@@ -33,7 +33,8 @@ def components(vectors: Vectors, count: int, seed: int) -> Vectors:
     result = np.zeros((n, count), np.float32)
     if rank < 1:
         return result
-    pca = PCA(rank, svd_solver="full" if width <= 1024 else "covariance_eigh").fit(drawn.astype(np.float64))
+    solver = "covariance_eigh" if len(drawn) > 2 * width else "full"  # by the shorter side of the matrix
+    pca = PCA(rank, svd_solver=solver).fit(drawn.astype(np.float64))
     for start in range(0, n, _BLOCK):
         result[start : start + _BLOCK, :rank] = pca.transform(vectors[start : start + _BLOCK].astype(np.float64))
     return units(result)

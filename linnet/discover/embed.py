@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from linnet import files
 from linnet.datasets import KNOWN, load_data
 from linnet.discover.model import Discovery
 from linnet.discover.subjects import Subjects
+from linnet.engines import open_engine
 from linnet.errors import ManifestError, RunError
 from linnet.images import ImageSource, Preprocessing
 from linnet.images.check import cores
@@ -121,12 +121,19 @@ def _rows(data: Data, on: str | None) -> NDArray[np.int64]:
 
 
 def run_subjects(
-    run: Run, data: Data, on: str | None = None, *, keep: Path | None = None, progress: bool | None = None
+    run: Run,
+    data: Data,
+    on: str | None = None,
+    *,
+    engine: str = "torch",
+    keep: Path | None = None,
+    progress: bool | None = None,
 ) -> Subjects:
     """Images with the embeddings of a run's bundle, float32.
 
     Args:
         on: a split; None for all images with a coarse label.
+        engine: what runs the bundle, see `linnet.engines.open_engine`; torch gives the same bits everywhere.
         keep: a folder for embeddings that are done; a call that was broken off goes on from there.
         progress: show a bar; None shows it on a terminal.
 
@@ -136,7 +143,7 @@ def run_subjects(
     """
     rows, bundle = _rows(data, on), run.bundle
     place = find_place(run.recipe.change(precision="fp32"))
-    method = bundle.method.to(place.device)
+    runs = open_engine(bundle, engine, device=place.device if engine == "torch" else None)
     workers = decoding_workers(run.recipe, place)
 
     def embed(part: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -148,17 +155,14 @@ def run_subjects(
             workers=workers,
             channels_last=run.recipe.channels_last,
         )
-        with torch.inference_mode():
-            found = [
-                method.predict(batch.images).embedding.float().cpu().numpy()
-                for batch in source.sequential(run.recipe.batch_size)
-            ]
+        found = [runs(batch.images).embedding.numpy() for batch in source.sequential(run.recipe.batch_size)]
         source.close()
         return np.concatenate(found)
 
     told = {
         "embedding": run.recipe.row or run.recipe.method,
         "bundle_sha256": bundle.card["weights_sha256"],
+        "engine": engine,
         "start": bundle.card["start"],
         "dataset": run.recipe.dataset or run.recipe.data,
         "scale": run.recipe.scale or "own",
@@ -225,7 +229,9 @@ def _blocks(
     """Embeddings block by block, those from `keep` that lie there for the same images and bundle."""
     from safetensors.numpy import load_file, save_file
 
-    what = json.dumps([source["fingerprint"], source.get("bundle_sha256"), source.get("side")]).encode()
+    what = json.dumps(
+        [source["fingerprint"], source.get("bundle_sha256"), source.get("engine"), source.get("side")]
+    ).encode()
     bar = Bar(len(rows), 0, progress)
     bar.say("embedding")
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from linnet import files
 from linnet.discover.clustering import components, dense_places, spherical_k_means
@@ -22,6 +23,9 @@ from linnet.errors import SupervisionError
 from linnet.randomness import permutation
 
 __all__ = ["Found", "discover"]
+
+_SMALL = 10_000
+"""Below so many images a coarse class is clustered by one thread."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +67,27 @@ def discover(
     """
     settings = settings or Settings()
     order = np.argsort(subjects.rows, kind="stable")
+    position = np.empty(len(order), np.int64)  # where each image will stand
+    position[order] = np.arange(len(order))
     labels = np.full(len(order), -1, np.int64)
-    vectors: list[tuple[Labels, Vectors]] = []
+    vectors = np.empty((len(order), settings.pca or subjects.embedding.shape[1]), np.float32)
     clusters: list[tuple[Cluster, ...]] = []
     tried: dict[str, Any] = {}
     for c, name in enumerate(subjects.coarse_names):
         places = np.flatnonzero(np.asarray(subjects.coarse) == c)
-        # By name, so that the order of the images does not count.
-        places = np.array(sorted(places.tolist(), key=subjects.images.__getitem__), np.int64)
         if not len(places):
             clusters.append(())
             continue
+        # By name, so that the order of the images does not count.
+        places = np.array(sorted(places.tolist(), key=subjects.images.__getitem__), np.int64)
         found = _kept(subjects, places, c, settings, keep)
-        labels[places] = found.labels
-        vectors.append((places, found.vectors))
+        labels[position[places]] = found.labels
+        vectors[position[places]] = found.vectors
         clusters.append(tuple(Cluster(k, "", round(each, 4)) for k, each in enumerate(found.stability)))
         if found.tried:
             tried[name] = [asdict(each) for each in found.tried]
         if done is not None:
             done(name, len(places), len(found.stability))
-    width = vectors[0][1].shape[1] if vectors else 0
-    together = np.empty((len(order), width), np.float32)
-    for places, part in vectors:
-        together[places] = part
-    card = {"source": subjects.source, "settings": settings.to_json(), "tried": tried}
     return Discovery(
         tuple(subjects.images[i] for i in order),
         np.asarray(subjects.rows, np.int64)[order],
@@ -95,10 +96,10 @@ def discover(
         np.asarray(subjects.coarse, np.int64)[order],
         tuple(subjects.fine_names),
         subjects.fine[order],
-        together[order],
-        labels[order],
+        vectors,
+        labels,
         tuple(clusters),
-        card,
+        {"source": subjects.source, "settings": settings.to_json(), "tried": tried},
     )
 
 
@@ -112,7 +113,9 @@ def _kept(subjects: Subjects, places: Labels, c: int, settings: Settings, keep: 
         return _cluster(subjects, unit, places, c, settings)
     known = subjects.fine[places] if settings.clusters == "true" else ()
     identity = json.dumps([settings.to_json(), c, len(np.unique(known))], sort_keys=True).encode()
-    file = keep / f"class-{hashlib.sha256(identity + unit.tobytes()).hexdigest()[:24]}.safetensors"
+    state = hashlib.sha256(identity)
+    state.update(unit.data)
+    file = keep / f"class-{state.hexdigest()[:24]}.safetensors"
     if file.exists():
         with safe_open(file, "numpy") as opened:
             told = json.loads(opened.metadata()["found"])
@@ -126,6 +129,12 @@ def _kept(subjects: Subjects, places: Labels, c: int, settings: Settings, keep: 
 
 
 def _cluster(subjects: Subjects, unit: Vectors, places: Labels, c: int, settings: Settings) -> Found:
+    # Thousands of small problems: to start threads for each takes longer than to solve it.
+    with threadpool_limits(1 if len(unit) < _SMALL else None):
+        return _searched(subjects, unit, places, c, settings)
+
+
+def _searched(subjects: Subjects, unit: Vectors, places: Labels, c: int, settings: Settings) -> Found:
     vectors = unit if settings.pca is None else components(unit, settings.pca, settings.seed)
     tried: list[Tried] = []
     seed = settings.seed

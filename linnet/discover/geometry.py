@@ -13,6 +13,7 @@ Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 _LEAST = 1e-12
+_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ def units(rows: NDArray[np.floating]) -> Vectors:
     if not np.isfinite(rows).all():
         row = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
         raise ValueError(f"row {row} has a value that is not finite")
-    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    scaled: Vectors = (rows / np.maximum(lengths, _LEAST)[:, None]).astype(np.float32, copy=False)
+    scaled = np.empty(rows.shape, np.float32)
+    for start in range(0, len(rows), _BLOCK):  # in float64, but never all at once
+        block = rows[start : start + _BLOCK].astype(np.float64)
+        lengths = np.sqrt(np.einsum("nd,nd->n", block, block))
+        scaled[start : start + _BLOCK] = block / np.maximum(lengths, _LEAST)[:, None]
     return scaled
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["lower_is_better", "unit"]
 
 _UNITS = {
+    "clusters": "",
+    "fine_classes": "",
     "attention_correlation": "r",
     "effective_rank": "dimensions",
     "hierarchical_distance": "levels",

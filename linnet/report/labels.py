@@ -11,7 +11,7 @@ from linnet.report.results import Result, half_interval
 __all__ = ["METRICS", "NAMES", "ROWS", "cell", "has_own_floor", "heading", "in_order", "metrics_of", "row_name"]
 
 ROWS = (
-    *("coarse", "instance", "coins[all]", "coins", "fine"),
+    *("pixels", "coarse", "instance", "coins[all]", "coins", "fine"),
     *("baseline", "cross-entropy", "min-pool", "coarse-constraint", "any-level", "oracle"),
     *("single", "plain-ensemble", "orthogonal-ensemble", "distilled"),
     *("transfer", "fgn", "gcnz", "spaen", "vse", "cos-softmax", "ridge", "bigspn"),
@@ -19,6 +19,7 @@ ROWS = (
 """The order of the rows that are known, each with its variants behind it; others follow in the order of the file."""
 
 NAMES = {
+    "pixels": "Raw pixels",
     "coarse": "Base",
     "instance": "Indi",
     "coins[all]": "Base-Indi",
@@ -66,7 +67,20 @@ _DESCRIBED = (
     *("fine_top1_uniform_child", "fine_top1_largest_child", "fine_top1_oracle_coarse", "fine_top1_neighbour"),
     *("fine_top1_seen", "fine_top1_unseen", "fine_top1_harmonic"),
 )
-_METRICS_OF = {"000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS, "004": _ENSEMBLES}
+_CLUSTERS = (
+    *("cluster_accuracy", "cluster_nmi_within", "cluster_ari_within", "cluster_nmi", "cluster_ari"),
+    *("clusters", "unclustered"),
+)
+_METRICS_OF = {"discover": _CLUSTERS, "000": _DESCRIBED, "002": _CLASSIFIERS, "003": _CLASSIFIERS, "004": _ENSEMBLES}
+_CLUSTER_HEADINGS = {
+    "cluster_accuracy": "accuracy by best matching",
+    "cluster_nmi": "NMI",
+    "cluster_ari": "ARI",
+    "cluster_nmi_within": "NMI within coarse",
+    "cluster_ari_within": "ARI within coarse",
+    "clusters": "clusters, number",
+    "unclustered": "in no cluster",
+}
 _OWN_FLOOR = {
     *("fine_top1_restricted", "fine_top5_restricted", "fine_top1_largest_child"),
     *("attention_overlap", "attention_correlation"),
@@ -112,6 +126,8 @@ def cell(result: Result | None, *, floor: bool = False) -> str:
 
 def heading(metric: str) -> str:
     """A metric as a column calls it, with its unit where that is not percent, and whether lower is better."""
+    if metric in _CLUSTER_HEADINGS:
+        return _CLUSTER_HEADINGS[metric]
     text = re.sub(r"_top(\d+)", r" top-\1", metric)
     text = text.replace("_within", " within coarse").replace("_implied", " implied by fine")
     text = text.replace("_nonsingleton", " among siblings").replace("_", " ")

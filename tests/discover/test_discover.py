@@ -10,6 +10,7 @@ import pytest
 
 from linnet.discover import Settings, Subjects, discover, open_discovery, save_discovery, score
 from linnet.errors import RecipeError, RunError, SupervisionError
+from linnet.metrics.clusters import matched
 from linnet.randomness import permutation
 from tests.discover.planted import planted
 
@@ -172,3 +173,13 @@ def test_what_is_done_is_kept(tmp_path: Path) -> None:
 def test_settings_that_are_not_allowed(given: dict[str, object], part: str) -> None:
     with pytest.raises(RecipeError, match=part):
         Settings(**given)  # type: ignore[arg-type]
+
+
+def test_one_matching_over_all_is_one_for_each_coarse_class() -> None:
+    found = discover(planted(spread=2.5), FAST)
+    whole, parts = score(found)
+    joint = found.coarse * 10 + found.cluster
+    assert whole.figures["cluster_accuracy"] == pytest.approx(100 * matched(joint, found.fine) / len(found))
+    weighted = sum(part.figures["cluster_accuracy"] * part.images for part in parts) / len(found)
+    assert whole.figures["cluster_accuracy"] == pytest.approx(weighted)
+    assert whole.figures["cluster_accuracy"] < 100
