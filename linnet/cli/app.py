@@ -22,6 +22,7 @@ from linnet.cli import (
     recipes,
     results,
     search,
+    serve,
     split,
     sweep,
     train,
@@ -48,6 +49,7 @@ COMMANDS = (
     search,
     discover,
     export,
+    serve,
 )
 
 

@@ -1,0 +1,255 @@
+"""The page in a real browser over `linnet serve`: identify, search, name, save, reload; keyboard, narrow screens."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linnet.discover import open_discovery
+from tests.web.conftest import picture
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here, so the page was NOT driven in a browser")
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here, so the page was NOT driven")
+
+
+@pytest.fixture(scope="module")
+def discovery(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(made / "discovery", tmp_path_factory.mktemp("browser") / "discovery"))
+
+
+@pytest.fixture(scope="module")
+def server(made: Path, discovery: Path) -> Iterator[str]:
+    """The command itself; it ends cleanly when it is told to."""
+    given = [
+        "serve",
+        made / "run",
+        "--index",
+        made / "index",
+        "--discovery",
+        discovery,
+        "--port",
+        0,
+        "--engine",
+        "torch",
+    ]
+    command = [sys.executable, "-m", "linnet", *map(str, given)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.search(r"http://\S+:\d+/", line):
+                break
+        else:
+            pytest.fail("".join(lines))
+        yield found[0]
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(60) in (0, -signal.SIGINT, 130), rest
+        assert "Traceback" not in rest
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[DESK], ids=["desk"])
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that must not complain of anything."""
+    context = browser.new_context(viewport=request.param)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("requestfailed", lambda failed: complaints.append(f"{failed.failure}: {failed.url}"))
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.wait_for_load_state("networkidle")
+    context.close()
+    assert not [each for each in complaints if "ERR_ABORTED" not in each], complaints
+
+
+def narrow(page: Any) -> bool:
+    """Whether nothing is wider than the screen."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def settled(page: Any) -> None:
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+
+
+def photo(made: Path) -> dict[str, Any]:
+    file = sorted((made / "photos").rglob("*.png"))[3]
+    return {"name": file.name, "mimeType": "image/png", "buffer": file.read_bytes()}
+
+
+def test_identify_and_search(page: Any, server: str, made: Path) -> None:
+    page.goto(server)
+    page.set_input_files("#file", photo(made))
+    page.wait_for_selector(".level")
+    page.wait_for_selector("#maps figure:nth-of-type(2)")
+    assert page.locator("#preview").is_visible()
+    assert page.locator(".tiles .tile").count() == 12
+    first = page.locator(".tile .score").first.inner_text()
+    assert float(first) == pytest.approx(1, abs=0.01)
+    page.locator(".candidate").nth(2).click()
+    wanted = page.locator(".candidate .who").nth(2).inner_text()
+    page.wait_for_function("name => document.querySelector('#maps').innerText.includes(name)", arg=wanted)
+    page.locator(".tile").nth(1).click()
+    page.wait_for_selector(".facts")
+    assert page.locator(".tiles .tile").count() == 12
+
+
+def test_drop_and_paste(page: Any, server: str) -> None:
+    page.goto(server)
+    content = list(picture())
+    give = """([kind, bytes]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([new Uint8Array(bytes)], 'a.png', {type: 'image/png'}));
+      document.dispatchEvent(kind === 'paste'
+        ? new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true})
+        : new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true}));
+    }"""
+    for kind in ("drop", "paste"):
+        page.goto(server)
+        page.evaluate(give, [kind, content])
+        page.wait_for_selector(".level")
+        settled(page)
+
+
+def test_a_bad_picture_is_told(browser: Any, server: str) -> None:
+    page = browser.new_page()
+    page.goto(server)
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector("#notice .problem")
+    assert "This is no JPEG" in page.inner_text("#notice")
+    page.click("[data-close]")
+    assert page.inner_text("#notice") == ""
+    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": picture()})
+    page.wait_for_selector(".level")
+    page.close()
+
+
+def test_name_save_reload(page: Any, server: str, discovery: Path) -> None:
+    page.goto(f"{server}discover")
+    page.locator(".card").first.click()
+    page.fill("#name-0", "crested")
+    page.press("#name-0", "Enter")  # goes on to the next name
+    assert page.evaluate("document.activeElement.id.startsWith('name-')")
+    page.wait_for_selector("#told.unsaved")
+    assert open_discovery(discovery).get(0, 0).name == ""
+    page.reload()
+    assert page.input_value("#name-0") == "crested", "the server holds it before it is saved"
+    page.click("#save")
+    page.wait_for_selector("#told:not(.unsaved)")
+    assert open_discovery(discovery).get(0, 0).name == "crested"
+    page.reload()
+    assert page.input_value("#name-0") == "crested"
+    assert "All saved" in page.inner_text("#state")
+
+
+def test_merge_split_move_undo(page: Any, server: str) -> None:
+    page.goto(f"{server}discover/1")
+    before = page.locator("section.cluster").count()
+    for number in (0, 1):
+        page.locator(f"#cluster-{number} .choose input").check()
+    page.click("#merge")
+    page.wait_for_function("count => document.querySelectorAll('section.cluster').length === count", arg=before - 1)
+    assert page.locator("#dock").is_hidden()
+    page.locator("#cluster-0 button:has-text('Split')").click()
+    page.wait_for_function("count => document.querySelectorAll('section.cluster').length === count", arg=before)
+    page.locator("#cluster-0 .pick").first.click()
+    assert "1 image chosen" in page.inner_text("#chosen")
+    page.select_option("#to", "new")
+    page.click("#move")
+    page.wait_for_function("count => document.querySelectorAll('section.cluster').length === count", arg=before + 1)
+    for count in (before, before - 1, before):
+        page.click("#undo")
+        page.wait_for_function("count => document.querySelectorAll('section.cluster').length === count", arg=count)
+    assert page.locator("#undo").is_enabled() is False or "name" in page.inner_text("#undo")
+
+
+def test_two_tabs(browser: Any, server: str) -> None:
+    tabs = [browser.new_page() for _ in range(2)]
+    for tab in tabs:
+        tab.goto(f"{server}discover/2")
+    for tab, name in zip(tabs, ("mine", "theirs"), strict=True):
+        tab.fill("#name-0", name)
+        tab.press("#name-0", "Enter")
+        tab.wait_for_selector("#told.unsaved" if name == "mine" else "#notice .problem")
+    assert "changed meanwhile" in tabs[1].inner_text("#notice")
+    tabs[1].click("#notice a")
+    tabs[1].wait_for_load_state()
+    assert tabs[1].input_value("#name-0") == "mine"
+    for tab in tabs:
+        tab.close()
+
+
+def test_by_keyboard_alone(page: Any, server: str) -> None:
+    page.goto(f"{server}discover/3")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.focus("#name-1")
+    page.keyboard.type("striped")
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#saved .done")
+    page.wait_for_selector("#told:not(.unsaved)")
+    page.focus("#cluster-1 .pick input")
+    page.keyboard.press("Space")
+    assert "1 image chosen" in page.inner_text("#chosen")
+    page.keyboard.press("Escape")
+    assert page.locator("#dock").is_hidden()
+    page.reload()
+    assert page.input_value("#name-1") == "striped"
+
+
+def test_the_collection_is_browsed(page: Any, server: str) -> None:
+    page.goto(f"{server}collection")
+    page.locator(".tabs a").last.click()
+    page.wait_for_load_state()
+    name = page.locator(".card b").nth(1).inner_text()
+    page.fill("#q", name)
+    page.wait_for_function("() => document.querySelectorAll('.card').length < 3")
+    page.locator(".card").first.click()
+    page.wait_for_selector(".tiles .tile")
+    page.locator(".tile").first.click()
+    page.wait_for_selector(".facts")
+    assert page.locator(".crumbs a").count() == 3
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["phone"])
+def test_a_phone_needs_no_scrolling_aside(page: Any, server: str, made: Path) -> None:
+    for path in ("", "collection", "collection/0/0", "images/3", "discover", "discover/0", "api"):
+        page.goto(server + path)
+        assert narrow(page), path
+    page.goto(server)
+    page.set_input_files("#file", photo(made))
+    page.wait_for_selector("#maps figure:nth-of-type(2)")
+    assert narrow(page)
