@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from linnet.errors import RunError
 from linnet.export import export_onnx, from_pretrained, graph_file, save_pretrained
@@ -168,3 +171,19 @@ def test_without_onnx(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(packages, "import_module", absent)
     with pytest.raises(RunError, match=r'onnxruntime is not installed.*pip install "linnet\[export\]"'):
         export_onnx(run.bundle, pixels(), tmp_path)
+
+
+def test_the_code_in_the_documentation_runs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(run.folder, tmp_path / "RUN")
+    export_onnx(run.bundle, pixels(), tmp_path / "RUN/export")
+    Image.fromarray(pixels(1)[0]).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        script = tmp_path / f"block{number}.py"
+        script.write_text(block)
+        made = runpy.run_path(str(script))
+    assert made["said"].embedding.shape == (1, run.bundle.method.embedding_dim)
