@@ -62,10 +62,10 @@ def find(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN [DATA] [KEY=VALUE]",
-            help="RUN: the run folder whose embeddings are clustered, or the word pixels. DATA: a known data set, a "
-            "table of images, or a folder; by default the run's own. Settings of reading may follow, such as "
-            "levels='[\"family\"]'.",
+            metavar="RUN|INDEX [DATA] [KEY=VALUE]",
+            help="RUN: the run folder whose embeddings are clustered, or the word pixels; INDEX: what linnet index "
+            "wrote. DATA: a known data set, a table of images, or a folder; by default the run's own. Settings of "
+            "reading may follow, such as levels='[\"family\"]'.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/discovery.")] = None,
@@ -113,10 +113,15 @@ def _subjects(
     arguments: list[str], coarse: str | None, on: str | None, root: str | None, engine: str, keep: Path
 ) -> Subjects:
     """The images, with their embeddings."""
-    from linnet.discover.embed import pixel_subjects, read_data, run_subjects
+    from linnet.discover.embed import index_subjects, pixel_subjects, read_data, run_subjects
+    from linnet.search import Index
     from linnet.training.run import Run
 
     first, recipe = arguments[0], _reading(arguments[1:], root)
+    if (Path(first) / "index.json").exists():
+        if recipe is not None:
+            raise RecipeError(f"{first} is an index, which knows its images; leave {arguments[1]} out")
+        return index_subjects(Index.open(first), on, coarse)
     run = None if first == "pixels" else Run.open(first)
     if run is not None and root is not None:
         run.recipe = run.recipe.change(root=root)
@@ -278,6 +283,7 @@ def measure(
     record: Annotated[Path | None, typer.Option(help="Append the figures to this file of JSON lines.")] = None,
     row: Annotated[str | None, typer.Option(help="What the record calls the embedding; by default its method.")] = None,
     dataset: Annotated[str | None, typer.Option(help="What the record calls the data.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Its scale: full or cpu; by default the run's.")] = None,
     note: Annotated[str, typer.Option(help="What a reader of the record must know besides.")] = "",
 ) -> None:
     """Measure clusters against the fine labels that are known: best matching, NMI, ARI, with what chance scores."""
@@ -292,6 +298,6 @@ def measure(
         show_figures(f"{folder}: {whole.images:,} images with a fine label", whole.figures, whole.chance, {})
         tell(f"one cluster for each coarse class: accuracy {whole.majority['cluster_accuracy']:.2f}")
     if record is not None:
-        lines = discovery_results(found, scores, row=row, dataset=dataset, note=note, each=each)
+        lines = discovery_results(found, scores, row=row, dataset=dataset, scale=scale, note=note, each=each)
         total = append_results(record, lines)
         tell(f"{len(lines)} figures recorded in {record}, which now has {total} lines")

@@ -23,6 +23,7 @@ def discovery_results(
     *,
     row: str | None = None,
     dataset: str | None = None,
+    scale: str | None = None,
     note: str = "",
     each: bool = False,
 ) -> list[Result]:
@@ -31,7 +32,7 @@ def discovery_results(
     Args:
         found, scores: as `discover` and `score` give them.
         row: the embedding, by default the run's row or "pixels".
-        dataset: by default the run's.
+        dataset, scale: by default the run's.
         note: what a reader must know besides.
         each: a result for each coarse class too, as a row of a data set of its own.
 
@@ -53,7 +54,7 @@ def discovery_results(
         "row": row,
         "dataset": f"{name}, discovery",
         "protocol": _protocol(settings),
-        "scale": source.get("scale", "own"),
+        "scale": scale or source.get("scale", "own"),
         "start": source["start"],
         "split": source["on"] or "all",
         "seeds": seeds,
@@ -79,7 +80,10 @@ def _same(one: Discovery) -> tuple[Any, ...]:
 
 def _protocol(settings: dict[str, Any]) -> str:
     """How clusters were looked for, in words."""
-    number = {"true": "number of clusters known", "auto": "number of clusters chosen by stability"}
+    number = {
+        "true": "number of clusters known",
+        "auto": f"number of clusters chosen by stability, 1 to {settings['most']}",
+    }
     how = number.get(settings["clusters"], f"{settings['clusters']} clusters a coarse class")
     if settings["method"] == "hdbscan":
         how = f"HDBSCAN, clusters of {settings['least']} images or more"
@@ -96,6 +100,7 @@ def _lines(shared: dict[str, Any], scores: Sequence[Scores]) -> list[Result]:
             published=None,
         )
         for metric in scores[0].figures
+        if metric != "unclustered" or any(one.figures[metric] for one in scores)  # k-means leaves nothing out
     ]
 
 

@@ -23,11 +23,13 @@ from linnet.images.check import cores
 from linnet.images.memory import load_pixels
 from linnet.manifest import Manifest
 from linnet.manifest_read import normal_split
+from linnet.search.collection import read_again
+from linnet.search.index import Index
 from linnet.training.device import decoding_workers, find_place
 from linnet.training.log import Bar
 from linnet.training.run import Run, marks
 
-__all__ = ["Data", "manifest_of", "pixel_subjects", "read_data", "run_subjects"]
+__all__ = ["Data", "index_subjects", "manifest_of", "pixel_subjects", "read_data", "run_subjects"]
 
 _BLOCK = 8192
 """Images whose embeddings are kept at once; what is lost when a call is broken off."""
@@ -171,6 +173,48 @@ def run_subjects(
     return _subjects(data, rows, on, told, embed, keep, progress)
 
 
+def index_subjects(index: Index, on: str | None = None, coarse: str | None = None) -> Subjects:
+    """The images of an index that have a coarse label, with its vectors.
+
+    Args:
+        on: a split of the index; None for all.
+        coarse: a level; None for the coarse level of the bundle that made the index.
+
+    Raises:
+        RunError: the index is of several sources, or of vectors without images; or its data has changed.
+        ManifestError: no image to look into.
+    """
+    sources = index.card.sources
+    if len(sources) != 1 or sources[0].get("vectors"):
+        what = "vectors without images" if sources and sources[0].get("vectors") else f"{len(sources)} sources"
+        raise RunError(f"{index.folder} is made of {what}; discover in one table of images: linnet discover RUN TABLE")
+    told, manifest = sources[0], read_again(sources[0])
+    level = manifest.taxonomy.level(index.taxonomy.levels[index.coarse_level] if coarse is None else coarse)
+    rows = index.table.rows
+    wanted = manifest.targets[rows, level] >= 0
+    if on is not None:
+        wanted &= np.array(index.splits) == normal_split(on)
+    places = np.flatnonzero(wanted)
+    if not len(places):
+        there = ", ".join(sorted(set(index.splits) - {""})) or "none"
+        raise ManifestError(f"{index.folder}: no image with a {manifest.taxonomy.levels[level]} label; splits: {there}")
+    found = {"run": told["run"]} if told.get("run") else {"data": told["data"], "reading": told.get("reading", {})}
+    source = {
+        **found,
+        "root": told.get("data_root"),
+        "embedding": str(index.card.embedder.get("method", "index")),
+        "bundle_sha256": index.bundle_sha256,
+        "index": str(index.folder.absolute()),
+        "start": "as the index has it",
+        "scale": "own",
+        "marks": [],
+        "fingerprint": manifest.fingerprint,
+        "coarse_level": manifest.taxonomy.levels[level],
+        "on": on,
+    }
+    return _told(manifest, level, rows[places], np.array(index.vectors[places]), source, np.array(index.splits)[places])
+
+
 def pixel_subjects(
     data: Data, side: int = 32, on: str | None = None, *, keep: Path | None = None, progress: bool | None = None
 ) -> Subjects:
@@ -206,19 +250,30 @@ def _subjects(
         "on": on,
     }
     embedding = np.concatenate(list(_blocks(rows, source, embed, keep, progress)))
-    deeper = data.coarse + 1 < len(taxonomy.levels)
-    names = [""] * len(rows)
-    if manifest.split_names:
-        names = [manifest.split_names[code] if code >= 0 else "" for code in manifest.split_codes[rows].tolist()]
+    names = np.array([*manifest.split_names, ""])[manifest.split_codes[rows]]
+    return _told(manifest, data.coarse, rows, embedding, source, names)
+
+
+def _told(
+    manifest: Manifest,
+    coarse: int,
+    rows: NDArray[np.int64],
+    embedding: NDArray[np.float32],
+    source: dict[str, Any],
+    splits: NDArray[np.str_],
+) -> Subjects:
+    """Rows of a manifest with their embeddings (n, D), and what is known of them."""
+    taxonomy = manifest.taxonomy
+    deeper = coarse + 1 < len(taxonomy.levels)
     return Subjects(
         embedding,
         manifest.images.take(rows).to_pylist(),
         rows,
-        names,
-        taxonomy.classes[data.coarse],
-        manifest.targets[rows, data.coarse],
-        taxonomy.classes[data.coarse + 1] if deeper else (),
-        manifest.targets[rows, data.coarse + 1] if deeper else np.full(len(rows), -1, np.int64),
+        splits.tolist(),
+        taxonomy.classes[coarse],
+        manifest.targets[rows, coarse],
+        taxonomy.classes[coarse + 1] if deeper else (),
+        manifest.targets[rows, coarse + 1] if deeper else np.full(len(rows), -1, np.int64),
         source,
     )
 

@@ -7,7 +7,8 @@ halves that share no image and are extended by the classifier that k-means itsel
 Directions of large variance are cut at the same place again and again even where nothing lies apart, so t is compared
 with t0(k), the same on vectors drawn from a Gaussian with the class's own mean and covariance, as Clest does with its
 reference (Dudoit & Fridlyand 2002): the number with the greatest t - t0 is chosen among those that stand clearly above
-their reference, and 1 where none does.
+their reference and for which halves agree at least half-way between chance and perfectly, t >= 0.5; where there is none
+such, 1. Without the latter rule, chance differences split small coarse classes that have no parts into many.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from linnet.randomness import generator, permutation
 
 __all__ = ["Tried", "choose_number", "clusterwise"]
 
-_CLEAR = 0.05
-"""By how much t must exceed t0."""
+_CLEAR, _FIRM = 0.05, 0.5
+"""By how much t must exceed t0, and how large it must be itself."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A number of clusters: the mean adjusted Rand index of pairs of halves, and the same on the reference."""
+    """A number of clusters: the mean adjusted Rand index of pairs of halves, the same on the reference, and whether it
+    may be chosen.
+    """
 
     number: int
     stability: float
@@ -58,7 +61,7 @@ def choose_number(
         ]
         t, t0 = float(np.mean(real)), float(np.mean(null))
         spread = float(np.std(null, ddof=1) + np.std(real, ddof=1)) / np.sqrt(repeats)
-        tried.append(Tried(k, t, t0, bool(t - t0 > max(_CLEAR, 2 * spread))))
+        tried.append(Tried(k, t, t0, bool(t >= _FIRM and t - t0 > max(_CLEAR, 2 * spread))))
     clear = [each for each in tried if each.clear]
     best = max(clear, key=lambda each: (each.stability - each.reference, -each.number), default=None)
     return (best.number if best else 1), tried

@@ -111,8 +111,8 @@ def _base(row: str) -> str:
 
 
 def has_own_floor(metric: str) -> bool:
-    """Whether a metric's floor depends on the row: on its own coarse class and a guess, or on its members."""
-    return metric in _OWN_FLOOR or metric.endswith("_nonsingleton")
+    """Whether a metric's floor depends on the row: on its coarse class and a guess, on its members, on its clusters."""
+    return metric in _OWN_FLOOR or metric.endswith("_nonsingleton") or metric.startswith("cluster_")
 
 
 def cell(result: Result | None, *, floor: bool = False) -> str:

@@ -107,22 +107,23 @@ def _table(
         if (figure := _published(cells.get((row, metric)), published.get(row, {}).get(metric))) is not None
     }
     compared = [metric for metric in columns if any((row, metric) in theirs for row in order)]
+    timed = ["training"] if any(each.seconds is not None for each in group) else []
     paper = "paper" if group[0].scale == "full" else "*paper, full size*"
     head = [
         "method",
         *map(heading, columns),
-        "training",
+        *timed,
         *(f"{paper}: {heading(each)}" for each in compared),
     ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     own = {metric for metric in columns if has_own_floor(metric) and len(_floors(group, metric)) > 1}
     floors = ["" if metric in own else " / ".join(_floors(group, metric)) for metric in columns]
-    lines.append(["chance", *floors, "", *[""] * len(compared)])
+    lines.append(["chance", *floors, *[""] * len(timed), *[""] * len(compared)])
     for row in order:
         ours = [cell(cells.get((row, metric)), floor=metric in own) for metric in columns]
         seconds = next((each.seconds for each in group if each.row == row), None)
         beside = [f"{theirs[row, each]:.2f}" if (row, each) in theirs else "" for each in compared]
-        lines.append([row_name(row), *ours, _duration(seconds), *beside])
+        lines.append([row_name(row), *ours, *([_duration(seconds)] if timed else []), *beside])
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([_caption(group, columns, alone=alone), body, *_remarks(group, order)])
 
@@ -144,9 +145,9 @@ def _duration(seconds: float | None) -> str:
 
 def _caption(group: Sequence[Result], columns: Sequence[str], *, alone: bool) -> str:
     first = group[0]
-    scale = {"full": "full size", "cpu": "scale `cpu`, smaller than the paper's"}.get(
-        first.scale, f"scale `{first.scale}`"
-    )
+    of_paper = {"full": "full size", "cpu": "scale `cpu`, smaller than the paper's"}
+    known = of_paper if first.paper != "discover" else {}
+    scale = known.get(first.scale, f"scale `{first.scale}`")
     most = max(len(each.seeds) for each in group)
     spread = "; ± is half the 95 % t-interval of the mean over seeds" if most > 1 else ""
     protocol = "" if alone else f", {first.protocol}"

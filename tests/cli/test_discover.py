@@ -102,6 +102,21 @@ def test_some_names_of_the_runs_own_arrays(run: Path, tmp_path: Path, monkeypatc
         assert np.array_equal(np.asarray(image), pixels[5])
 
 
+def test_an_index_gives_what_its_run_gives(run: Path, photos: Path, tmp_path: Path) -> None:
+    table, index = photos / "coarse.csv", tmp_path / "index"
+    assert call("index", run, table, "--out", index, "--engine", "torch").exit_code == 0
+    done = call("discover", index, "--clusters", 2, "--on", "train", "--out", tmp_path / "one")
+    assert done.exit_code == 0, done.output
+    assert call("discover", run, table, "--clusters", 2, "--on", "train", "--out", tmp_path / "other").exit_code == 0
+    one, other = open_discovery(tmp_path / "one"), open_discovery(tmp_path / "other")
+    assert one.images == other.images and np.allclose(one.vectors, other.vectors, atol=1e-5)
+    assert np.array_equal(one.cluster, other.cluster)
+    done = call("discover", "name", tmp_path / "one", named(tmp_path / "one"), "--out", tmp_path / "new.csv")
+    assert done.exit_code == 0, done.output
+    done = call("discover", index, photos, "--out", tmp_path / "two")
+    assert done.exit_code == 2 and "is an index, which knows its images" in done.output.replace("\n", " ")
+
+
 def test_broken_off_and_gone_on_with(run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["discover", run, photos / "coarse.csv", "--clusters", "2", "--out", tmp_path / "found"]
     plain, clustered = linnet.discover.find._cluster, []

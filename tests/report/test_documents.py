@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "docs/coins.md", "docs/ensemble.md", "docs/mixed-labels.md", "docs/descriptions.md"],
+    [
+        "README.md",
+        "docs/coins.md",
+        "docs/ensemble.md",
+        "docs/mixed-labels.md",
+        "docs/descriptions.md",
+        "docs/discover.md",
+    ],
 )
 def test_tables_are_generated_from_the_record(document: str) -> None:
     results = read_results(ROOT / "docs/results/results.jsonl")
