@@ -39,22 +39,25 @@ def search(
         str | None, typer.Option(help="Only images of the query's class at this level: coarse, as the net says it.")
     ] = None,
     name: Annotated[str | None, typer.Option("--class", help="Only images of this class.")] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="Look for these, (n, D): .npy, or .parquet with a column of lists.")
+    ] = None,
+    approximate: Annotated[bool, typer.Option(help="By the index that linnet index --approximate built.")] = False,
     run: Annotated[Path | None, typer.Option(help="The run that made the index, where it was moved.")] = None,
     engine: Annotated[str, typer.Option(help="What runs the net, as of linnet index.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Find the images of an index that are nearest to yours, by cosine; exactly."""
+    """Find the images of an index that are nearest to yours, by cosine; exactly unless asked otherwise."""
     from linnet.explain.inputs import find_images
     from linnet.search import Index
+    from linnet.search.given import read_vectors
     from linnet.search.queries import Queries, embed_images, embedder_of
 
     if as_json and as_csv:
         raise RecipeError("--json and --csv: give one of them")
-    if not images and not row:
-        raise RecipeError("nothing to look for: name images, or rows of the index with --row")
-    if images and row:
-        raise RecipeError("give images or --row, not both")
+    if sum(map(bool, (images, row, vectors))) != 1:
+        raise RecipeError("say what to look for: images, or rows of the index with --row, or a file with --vectors")
     index = Index.open(folder)
     if within not in (None, "coarse", index.taxonomy.levels[index.coarse_level]):
         raise RecipeError(
@@ -63,10 +66,12 @@ def search(
         )
     if row:
         queries = Queries.of_rows(index, row)
+    elif vectors is not None:
+        queries = Queries.of_vectors(read_vectors(vectors))
     else:
         inputs = find_images(images or [], sys.maxsize)
         queries = embed_images(embedder_of(index, run, engine), inputs.images)
-    hits = queries.search(index, k, within=within is not None, name=name)
+    hits = queries.search(index, k, within=within is not None, name=name, approximate=approximate)
     classes = [name] * len(queries.names) if name else queries.coarse if within else [""] * len(queries.names)
     found = [_found(index, hits, number) for number in range(len(queries.names))]
     if as_json:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from linnet import files
 from linnet.errors import RunError
+from linnet.images.augment import normalise
 from linnet.images.broken import Broken, raise_broken
 from linnet.images.check import cores, file_stamp, image_paths
+from linnet.images.memory import load_pixels
 from linnet.manifest import Manifest
 from linnet.predict.answers import Failed
 from linnet.predict.decoding import Image, squares_ahead
+from linnet.randomness import permutation
 from linnet.search.card import CARD, Card, read_card, write_card
 from linnet.search.collection import Collection, read_collection
 from linnet.search.embedders import BATCH, Embedder, bundle_embedder
@@ -33,10 +36,23 @@ from linnet.training.environment import environment
 from linnet.training.log import Bar
 from linnet.training.run import Run
 
-__all__ = ["build_index", "commit", "embed_rows", "extend", "identify"]
+__all__ = [
+    "build_index",
+    "commit",
+    "embed_rows",
+    "extend",
+    "identify",
+    "made_of",
+    "open_embedder",
+    "stamps_of",
+    "sweep",
+]
 
 _PART = 1024
 """Images whose vectors are written at once; what is lost when a call is broken off."""
+
+_CALIBRATION = 512
+"""Images that int8 is fitted and measured on."""
 
 Integers = NDArray[np.int64]
 
@@ -75,19 +91,38 @@ def build_index(
     else:
         collection = read_collection(run, data, root)
     collection = collection.on(splits)
-    embedder = by if isinstance(by, Embedder) else bundle_embedder(run or by, engine)  # type: ignore[arg-type]
+    if isinstance(by, Embedder):
+        embedder = by
+    else:
+        embedder = open_embedder(run or by, collection, engine)  # type: ignore[arg-type]
     out = files.make_folder(out)
     with files.locked(out / "lock"):
-        wanted = _identity(embedder, collection)
+        wanted = made_of(embedder, collection)
         if (out / CARD).exists():
             _check_same(out, read_card(out), wanted)
             return Index.open(out)
-        card = _first_card(embedder, collection)
-        extend(out, card, None, embedder, collection, collection.rows, wanted, progress)
+        extend(out, _first_card(embedder, collection), None, embedder, collection, wanted, progress)
     return Index.open(out, check=False)
 
 
-def _identity(embedder: Embedder, collection: Collection) -> dict[str, Any]:
+def open_embedder(of: Run | Bundle, collection: Collection, engine: str = "auto") -> Embedder:
+    """The embedder of a run or a bundle; int8 finds its ranges on images drawn from the collection, with their labels.
+
+    Raises:
+        LinnetError: the engine cannot be used, or a drawn image cannot be decoded.
+    """
+    if engine != "openvino-int8":
+        return bundle_embedder(of, engine)
+    bundle, manifest = of.bundle if isinstance(of, Run) else of, collection.manifest
+    drawn = np.sort(permutation(len(collection.rows), 0, "int8")[:_CALIBRATION])
+    rows = collection.rows[drawn]
+    squares = load_pixels(manifest, rows, bundle.preprocessing, cores())
+    images = normalise(torch.from_numpy(squares).permute(0, 3, 1, 2), bundle.preprocessing)
+    labels = torch.from_numpy(manifest.targets[rows, -1])
+    return bundle_embedder(of, engine, calibration=images, labels=labels)
+
+
+def made_of(embedder: Embedder, collection: Collection) -> dict[str, Any]:
     """What must be the same for a call to go on where another was."""
     rows = hashlib.sha256(np.ascontiguousarray(collection.rows, "<i8").tobytes()).hexdigest()
     fingerprint = collection.manifest.fingerprint
@@ -98,8 +133,8 @@ def _check_same(out: Path, card: Card, wanted: dict[str, Any]) -> None:
     made = card.about.get("made_of")
     if made != wanted:
         raise RunError(
-            f"{out} holds an index already, of other images or by another run; add to it with: linnet index --add "
-            f"DATA --out {out}, or give another --out"
+            f"{out} holds an index already, of other images or by another run; add to it with: linnet index {out} "
+            "--add DATA, or give another --out"
         )
 
 
@@ -117,43 +152,51 @@ def extend(
     table: RowTable | None,
     embedder: Embedder,
     collection: Collection,
-    rows: Integers,
     identity: dict[str, Any],
     progress: bool | None,
-) -> None:
-    """Embed `rows` of a collection behind what a card speaks of, and write the card anew.
+    targets: Integers | None = None,
+) -> tuple[Card, RowTable]:
+    """Embed a collection behind what a card speaks of, and write the card anew.
 
-    `table`: what the present rows are, None of an index without any.
+    Args:
+        table: what the present rows are, None of an index without any.
+        identity: what must be the same for a later call to go on where this one is broken off.
+        targets: the classes (n, L) by the numbers of the card's taxonomy; the manifest's own when None.
     """
-    stamps = _stamps(collection.manifest, rows)
+    manifest, rows = collection.manifest, collection.rows
+    stamps = stamps_of(manifest, rows)
     parts = Parts(out, card.vectors, embedder.dim, card.rows, identity)
-    done = parts.resume(lambda start, stop: identify(collection.manifest, rows[start:stop], stamps[start:stop]))
-    embed_rows(parts, embedder, collection.manifest, rows, stamps, done, progress)
-    coarse = np.concatenate([np.empty(0, np.int64), *parts.coarse])
+    done = parts.resume(lambda start, stop: identify(manifest, rows[start:stop], stamps[start:stop]))
+    embed_rows(parts, embedder, manifest, rows, stamps, done, progress)
+    source, sources = collection.source, list(card.sources)
+    sources += [] if source in sources else [source]
     fresh = RowTable(
-        collection.manifest.images.take(rows).to_pylist(),
+        manifest.images.take(rows).to_pylist(),
         [collection.splits[row] for row in rows.tolist()],
-        np.full(len(rows), len(card.sources), np.int64),
+        np.full(len(rows), sources.index(source), np.int64),
         rows,
         stamps,
-        collection.manifest.targets[rows],
-        coarse,
+        manifest.targets[rows] if targets is None else targets,
+        np.concatenate([np.empty(0, np.int64), *parts.coarse]),
     )
-    told = card.embedder | {"engine": {"name": embedder.engine.name, "precision": embedder.engine.precision}}
-    made = {"made_of": identity, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     grown = replace(
         card,
         parts=(*card.parts, *parts.parts),
-        sources=(*card.sources, collection.source),
-        embedder=told,
-        about=card.about | environment(torch.device("cpu")) | made,
+        sources=tuple(sources),
+        embedder=card.embedder | {"engine": {"name": embedder.engine.name, "precision": embedder.engine.precision}},
+        about=card.about | environment(torch.device("cpu")) | {"made_of": identity},
     )
-    commit(out, grown, fresh if table is None else table.join(fresh))
+    whole = fresh if table is None else table.join(fresh)
+    grown = commit(out, grown, whole)
     parts.done()
+    return grown, whole
 
 
 def commit(out: Path, card: Card, table: RowTable) -> Card:
-    """Write the table of rows under the next free name, then the card, then remove what no card speaks of."""
+    """Write the table of rows under the next free name, then the card, then remove what no card speaks of.
+
+    An approximate index of other rows is no longer spoken of.
+    """
     number = 1 + max((int(path.stem.partition("-")[2]) for path in out.glob("rows-*.parquet")), default=0)
     name = f"rows-{number}.parquet"
     sha = write_rows(out / name, table)
@@ -161,13 +204,20 @@ def commit(out: Path, card: Card, table: RowTable) -> Card:
     vectors = np.empty((0, card.dim), np.float32)
     if card.rows:
         vectors = np.memmap(out / card.vectors, "<f4", mode="r", shape=(card.rows, card.dim))
-    card = replace(card, lost=greatest_loss(vectors))
+    now = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+    card = replace(card, lost=greatest_loss(vectors), approximate=None, about=card.about | now)
     write_card(out, card)
-    for pattern, kept in (("rows-*.parquet", name), ("vectors-*.f32", card.vectors)):
-        for path in out.glob(pattern):
-            if path.name != kept:
-                files.remove(path)
+    sweep(out, card)
     return card
+
+
+def sweep(out: Path, card: Card) -> None:
+    """Remove vectors, tables and approximate indexes that a card does not speak of."""
+    kept = {card.table, card.vectors, (card.approximate or {}).get("file")}
+    for pattern in ("rows-*.parquet", "vectors-*.f32", "*.faiss"):
+        for path in out.glob(pattern):
+            if path.name not in kept:
+                files.remove(path)
 
 
 def embed_rows(
@@ -216,7 +266,7 @@ def embed_rows(
     raise_broken(manifest, broken, len(rows))
 
 
-def _stamps(manifest: Manifest, rows: Integers) -> list[str]:
+def stamps_of(manifest: Manifest, rows: Integers) -> list[str]:
     """Size and time of change of each file, "" of pixels."""
     if manifest.pixels is not None:
         return [""] * len(rows)

@@ -13,10 +13,13 @@ from linnet.metrics.neighbours import best_of
 from linnet.metrics.tiles import Tiles
 from linnet.metrics.unit_vectors import Units, roads, slices
 
-__all__ = ["exact_search", "greatest_loss"]
+__all__ = ["exact_search", "greatest_loss", "shared"]
 
 _QUERIES = 1024
 """Queries that are looked for at once; with more of them at once the gallery is read fewer times."""
+
+_FEW = 16
+"""Fewer queries than these are multiplied in float32 at once."""
 
 _TILE, _WIDEST = 1 << 22, 1 << 16
 """Entries of a tile, and its columns at most, each of which is a row of the gallery that is read at once."""
@@ -25,12 +28,18 @@ _TILE, _WIDEST = 1 << 22, 1 << 16
 class _OnDisk(Tiles):
     """Tiles whose 16-bit factors of the gallery are made block by block, not kept."""
 
+    _whole = False
+
     def _factors(self, rows: slice, columns: slice, road: torch.dtype) -> tuple[Tensor, Tensor]:
+        if road == torch.float32 and self._whole:
+            return self._a.rows(self._a_order[rows], road), self._b.exact[columns]
         if road.itemsize > 2:
             return super()._factors(rows, columns, road)
         if road not in self._copies:
             left = self._a.rows(self._a_order, road)
             self._copies[road] = left, left
+        if self._whole:  # in order, so that no row is gathered
+            return self._copies[road][0][rows], self._b.exact[columns].to(road)
         return self._copies[road][0][rows], self._b.rows(self._b_order[columns], road)
 
 
@@ -60,10 +69,13 @@ def exact_search(
     order = torch.arange(len(gallery)) if rows is None else torch.from_numpy(rows)
     if not len(order):
         return similarity, found
-    units = Units(_tensor(gallery), dict(lost or {}))
+    units = Units(shared(gallery), dict(lost or {}))
     for block in slices(len(query), _QUERIES):
         part = torch.arange(block.start, block.stop)
-        tiles = _OnDisk(query, part, units, order, roads(None, torch.device("cpu")))
+        # Rounding a row to 16 bits costs more than a few products of it.
+        dtype = torch.float32 if len(part) < _FEW else None
+        tiles = _OnDisk(query, part, units, order, roads(dtype, torch.device("cpu")))
+        tiles._whole = rows is None
         width = min(_WIDEST, max(4096, _TILE // len(part)))
         s, j = best_of(tiles, slice(0, len(part)), len(order), width, k)
         similarity[block] = s.numpy()
@@ -73,11 +85,11 @@ def exact_search(
 
 def greatest_loss(gallery: NDArray[np.float32]) -> dict[str, float]:
     """For each 16-bit type, by name, the greatest length that rounding takes from a row of unit vectors (N, D)."""
-    units = Units(_tensor(gallery))
+    units = Units(shared(gallery))
     return {"bfloat16": units.lost(torch.bfloat16)} if len(gallery) else {"bfloat16": 0.0}
 
 
-def _tensor(gallery: NDArray[np.float32]) -> Tensor:
+def shared(gallery: NDArray[np.float32]) -> Tensor:
     """The rows as a tensor that shares their memory; nothing writes to it."""
     import warnings
 

@@ -16,6 +16,7 @@ from linnet import files
 from linnet.errors import RunError, TaxonomyError, nearest
 from linnet.manifest import Manifest
 from linnet.metrics.unit_vectors import Array, Units, unit_rows
+from linnet.search.approximate import Approximate, open_approximate
 from linnet.search.card import Card, read_card, verify
 from linnet.search.collection import read_again
 from linnet.search.exact import exact_search
@@ -165,7 +166,7 @@ class Index:
         """
         number = int(self.table.sources[row])
         source = self.card.sources[number]
-        if source.get("vectors"):
+        if source.get("vectors") and source["arrays"]:
             raise RunError(f"{self.folder}: made of vectors, not of images; row {row} is {self.table.images[row]!r}")
         if not source["arrays"]:
             return Path(str(self.file(row)))
@@ -226,9 +227,18 @@ class Index:
         self, query: Units, k: int, rows: Integers | None, approximate: bool
     ) -> tuple[NDArray[np.float64], Integers]:
         if approximate:
-            raise RunError(f"{self.folder} has no approximate index; build one with: linnet index --approximate hnsw")
+            return self._approximate.search(self.vectors, query, k)
         lost = {getattr(torch, name): value for name, value in self.card.lost.items()}
         return exact_search(self.vectors, query, k, rows=rows, lost=lost)
+
+    @cached_property
+    def _approximate(self) -> Approximate:
+        said = self.card.approximate
+        if said is None:
+            raise RunError(
+                f"{self.folder} has no approximate index; build one with: linnet index {self.folder} --approximate ivf"
+            )
+        return open_approximate(self.folder, said)
 
     def _within(
         self, query: Units, k: int, names: list[str], level: Level | None, approximate: bool

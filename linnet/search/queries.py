@@ -15,6 +15,7 @@ from linnet.images.broken import summary
 from linnet.images.check import cores
 from linnet.predict.answers import Failed
 from linnet.predict.decoding import Image, squares_ahead
+from linnet.search.bare import timm_embedder
 from linnet.search.embedders import BATCH, Embedder, bundle_embedder
 from linnet.search.index import Hits, Index
 from linnet.training.bundle import open_bundle
@@ -38,6 +39,17 @@ class Queries:
     vectors: NDArray[np.float32]
     coarse: list[str]
     rows: NDArray[np.int64]
+
+    @classmethod
+    def of_vectors(cls, vectors: NDArray[np.floating[Any]]) -> Queries:
+        """Vectors (n, D) as queries."""
+        count = len(vectors)
+        return cls(
+            [f"vector {row}" for row in range(count)],
+            np.asarray(vectors, np.float32),
+            [""] * count,
+            np.full(count, -1, np.int64),
+        )
 
     @classmethod
     def of_rows(cls, index: Index, rows: Sequence[int]) -> Queries:
@@ -88,7 +100,13 @@ def embedder_of(index: Index, run: Path | str | None = None, engine: str = "auto
     """
     made = index.card.embedder
     if made["identity"]["kind"] == "vectors":
-        raise RunError(f"{index.folder} was made of vectors, and no net goes with it: give the queries as vectors, too")
+        raise RunError(
+            f"{index.folder} was made of vectors, and no net goes with it: give the queries as vectors, too (--vectors)"
+        )
+    if made["identity"]["kind"] == "timm":
+        found = timm_embedder(made["identity"]["name"], made.get("weights"), engine)
+        check_made_by(index, found, made["identity"]["name"])
+        return found
     folder = Path(run) if run is not None else Path(made.get("run") or "")
     if run is None and not (made.get("run") and folder.exists()):
         raise RunError(f"{index.folder}: the run that made it is not at {made.get('run')}; say where it is: --run RUN")
