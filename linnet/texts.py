@@ -6,6 +6,7 @@ its public name. Paper 000 describes flowers by the vectors of their encyclopedi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ from linnet.hierarchy import first_few
 from linnet.tables import column_names, read_columns
 
 __all__ = ["Encoder", "describe", "open_encoder", "read_texts"]
+
+_logger = logging.getLogger("linnet")
 
 
 class Encoder(Protocol):
@@ -62,6 +65,7 @@ def describe(texts: Mapping[str, Sequence[str]], encoder: Encoder) -> Attributes
         DataError: the model gives something else than a finite vector a text, or one without a length.
     """
     flat = [text for several in texts.values() for text in several]
+    _warn_of_long(flat, encoder)
     vectors = np.asarray(encoder.encode(flat), dtype=np.float64)
     if vectors.ndim != 2 or len(vectors) != len(flat) or not vectors.shape[1]:
         raise DataError(f"the model gave {vectors.shape} for {len(flat)} texts; expected a vector for each")
@@ -76,6 +80,24 @@ def describe(texts: Mapping[str, Sequence[str]], encoder: Encoder) -> Attributes
     np.add.at(sums, owner, vectors / lengths[:, None])
     values = (sums / np.bincount(owner, minlength=len(texts))[:, None]).astype(np.float32)
     return Attributes(tuple(texts), tuple(f"text_{number}" for number in range(1, vectors.shape[1] + 1)), values)
+
+
+def _warn_of_long(flat: Sequence[str], encoder: Encoder) -> None:
+    """Say which texts a model reads in part only, for want of room; one that does not tell its room has no end."""
+    room, tokenize = getattr(encoder, "max_seq_length", None), getattr(encoder, "tokenizer", None)
+    if not isinstance(room, int) or not callable(tokenize):
+        return
+    lengths = [len(tokenize(text, truncation=False, verbose=False)["input_ids"]) for text in flat]
+    long = [f"{text[:60]!r}: {n:,} tokens" for text, n in zip(flat, lengths, strict=True) if n > room]
+    if long:
+        _logger.warning(
+            "%d of %d texts are longer than the %d tokens that the model reads, and their ends have no part:\n%s\n"
+            "Split them into several rows of their class.",
+            len(long),
+            len(flat),
+            room,
+            first_few(long),
+        )
 
 
 def open_encoder(name: Path | str) -> Encoder:

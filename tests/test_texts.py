@@ -117,6 +117,41 @@ def test_a_local_model_through_the_command(model: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(one.values, axis=1), 1, rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small transformer of random weights with room for eight tokens, kept in 16 bits, as larger models often are."""
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("transformer")
+    (folder / "vocab.txt").write_text("\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)) + "\n")
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    config = BertConfig(
+        vocab_size=5 + len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    torch.manual_seed(0)
+    BertModel(config).to(torch.bfloat16).save_pretrained(folder / "bert")
+    words = Transformer(str(folder / "bert"), max_seq_length=8)
+    SentenceTransformer(modules=[words, Pooling(16)], device="cpu").save(str(folder / "model"))
+    return folder / "model"
+
+
+def test_a_transformer_says_which_texts_it_reads_in_part_only(
+    transformer: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Six words and two marks fill its room; vectors come as finite numbers from a model of 16 bits."""
+    texts = {"robin": ["red breast", " ".join(["wing"] * 6)], "jay": ["blue wing", " ".join(["blue"] * 7)]}
+    with caplog.at_level("WARNING", "linnet"):
+        found = describe(texts, open_encoder(transformer))
+    assert found.values.shape == (2, 16) and found.values.dtype == np.float32 and np.isfinite(found.values).all()
+    assert not np.allclose(found.values[0], found.values[1])
+    assert "1 of 4 texts are longer than the 8 tokens" in caplog.text
+    assert "'blue blue blue blue blue blue blue': 9 tokens" in caplog.text
+
+
 def test_a_damaged_model(model: Path, tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_bytes((model / "modules.json").read_bytes())
     with pytest.raises(DataError, match="cannot be opened"):

@@ -45,7 +45,7 @@ def attributes(
 
     Cosines are of vectors less their mean over all fine classes.
     """
-    from linnet.datasets import load_data
+    from linnet.datasets import load_classes
     from linnet.hierarchy import first_few
     from linnet.metrics.descriptions import separation
     from linnet.recipes.model import READING
@@ -58,7 +58,7 @@ def attributes(
         allowed = ", ".join((*READING, "coarse", "fine", "classes"))
         raise RecipeError(f"{', '.join(sorted(stray))}: attributes takes only {allowed}")
     recipe = read_settings(arguments, None, root)
-    manifest = load_data(recipe.data, recipe.root, **recipe.reading())
+    manifest = load_classes(recipe.data, recipe.root, **recipe.reading())
     if manifest.attributes is None:
         raise ManifestError(f"{manifest.source} has no descriptions of its classes: give a table, attributes=FILE")
     coarse, fine = levels_of(recipe, manifest.taxonomy)

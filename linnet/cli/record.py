@@ -78,10 +78,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def told_command(text: str) -> str:
-    """The command, or several, without the folder its program lies in, which differs from machine to machine."""
+    """The command, or several, without what differs from machine to machine: the folders of its program and data."""
     told = []
     for each in text.split(" && "):
         program, *rest = shlex.split(each) or ["linnet"]
         name = Path(program).name
+        while "--root" in rest:
+            del rest[rest.index("--root") : rest.index("--root") + 2]
+        rest = [word for word in rest if not word.startswith("--root=")]
         told.append(shlex.join(["linnet" if name == "__main__.py" else name, *rest]))
     return " && ".join(told)

@@ -40,7 +40,7 @@ def sweep(
     from linnet.cli.train import read_settings
     from linnet.recipes import parse_overrides
     from linnet.report.results import append_results
-    from linnet.training.sweep import SIGNALS
+    from linnet.training.sweep import FINE, SIGNALS
     from linnet.training.sweep import sweep as run_sweep
 
     key, equals, listed = over.partition("=")
@@ -61,7 +61,7 @@ def sweep(
     table.add_column(key)
     for trial in found.trials:
         table.add_column(str(trial.value), justify="right")
-    for name in (*SIGNALS, "fine_recall@1", "fine_recall@1_within"):
+    for name in (*SIGNALS, *FINE):
         if name in found.trials[0].figures:
             table.add_row(name, *(f"{trial.figures[name]:.2f}" for trial in found.trials))
     Console().print(table)

@@ -10,7 +10,7 @@ from typing import Any
 from linnet.errors import DataError, nearest
 from linnet.manifest import Manifest, read_manifest, with_attributes
 
-__all__ = ["DRAWN", "KNOWN", "load_data"]
+__all__ = ["DRAWN", "KNOWN", "load_classes", "load_data"]
 
 KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "aircraft": ("linnet.datasets.aircraft", {}),
@@ -62,10 +62,29 @@ def load_data(
         DataError: neither a known name nor a path that exists; lists the names. Also whatever the reader
             raises.
     """
+    return _load("load", name_or_path, root, attributes, options)
+
+
+def load_classes(
+    name_or_path: str | Path,
+    root: Path | str | None = None,
+    *,
+    attributes: Path | str | None = None,
+    **options: Any,
+) -> Manifest:
+    """As `load_data`, for those who look at classes alone: a set that can tell its classes without images does so."""
+    return _load("load_classes", name_or_path, root, attributes, options)
+
+
+def _load(
+    how: str, name_or_path: str | Path, root: Path | str | None, attributes: Path | str | None, options: dict[str, Any]
+) -> Manifest:
+    """By the known set's function `how`, or `load` where it has none of that name; or from a table or folder."""
     name = str(name_or_path)
     if name in KNOWN:
-        module, meant = KNOWN[name]
-        load: Callable[..., Manifest] = import_module(module).load
+        known, meant = KNOWN[name]
+        module = import_module(known)
+        load: Callable[..., Manifest] = getattr(module, how, module.load)
         manifest = load(None if root is None else Path(root), **{**meant, **options})
         return with_attributes(manifest, attributes)
     path = Path(name_or_path).expanduser()

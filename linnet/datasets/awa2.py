@@ -19,7 +19,7 @@ from linnet.errors import DataError
 from linnet.hierarchy import first_few
 from linnet.manifest import Manifest
 
-__all__ = ["FOLDER", "MATRIX", "URL", "load"]
+__all__ = ["FOLDER", "MATRIX", "URL", "load", "load_classes"]
 
 URL = "https://cvml.ista.ac.at/AwA2"
 FOLDER = "Animals_with_Attributes2"
@@ -44,12 +44,32 @@ def load(root: Path | str | None = None, *, seed: int = 0) -> Manifest:
         DataError: files are absent (says which, where they were looked for, and where they come from), or are
             not the official ones; names the lines.
     """
-    folder = find_folder(fetch.data_root(root), FOLDER, _FILES, "Animals with Attributes 2", _HOW)
-    names, columns = (_names(folder / name) for name in _FILES[:2])
-    photos = {name: sorted((folder / "JPEGImages" / name).glob("*.jpg")) for name in names}
+    folder, names, photos = _find(root)
     there = [name for name in names if photos[name]]
     if not there:
         raise DataError(f"{folder / 'JPEGImages'}: no images NAME/*.jpg, NAME being one of classes.txt. {_HOW}")
+    return _manifest(folder, names, photos, there, seed)
+
+
+def load_classes(root: Path | str | None = None, *, seed: int = 0) -> Manifest:
+    """As `load`; but where there is no image at all, the 50 classes and their descriptions without one.
+
+    What can be said of the descriptions can then be said with AwA2-base.zip alone, before 13 GB are fetched.
+    """
+    folder, names, photos = _find(root)
+    return _manifest(folder, names, photos, [name for name in names if photos[name]] or names, seed)
+
+
+def _find(root: Path | str | None) -> tuple[Path, list[str], dict[str, list[Path]]]:
+    """The folder, the official names of the classes, and the images of each."""
+    folder = find_folder(fetch.data_root(root), FOLDER, _FILES, "Animals with Attributes 2", _HOW)
+    names = _names(folder / _FILES[0])
+    return folder, names, {name: sorted((folder / "JPEGImages" / name).glob("*.jpg")) for name in names}
+
+
+def _manifest(folder: Path, names: list[str], photos: dict[str, list[Path]], there: list[str], seed: int) -> Manifest:
+    """The manifest of the classes that are `there`."""
+    columns = _names(folder / _FILES[1])
     taxonomy = grouped(there, coarse_table("awa2"), str(folder / "classes.txt"))
     fine = np.repeat(np.arange(len(there)), [len(photos[name]) for name in there])
     paths = [f"{name}/{path.name}" for name in there for path in photos[name]]

@@ -46,10 +46,18 @@ class PartEncoder(nn.Module):
             places, lest large maps start with large embeddings); "concat"
             averages each gated map over space, and passes all through a linear layer and a LeakyReLU (the released
             code).
+        gates: how R_k's last layer starts, by He et al. 2015: "fan_out" as the released code does, which for a layer of
+            one channel out means weights so large that most of a map is 0 or 1 and hardly learns; or "fan_in".
     """
 
     def __init__(
-        self, channels: int, dim: int, reduced: int, parts: int, fusion: Literal["bilinear", "concat"] = "bilinear"
+        self,
+        channels: int,
+        dim: int,
+        reduced: int,
+        parts: int,
+        fusion: Literal["bilinear", "concat"] = "bilinear",
+        gates: Literal["fan_out", "fan_in"] = "fan_out",
     ) -> None:
         super().__init__()
         if fusion == "bilinear" and parts < 2:
@@ -68,6 +76,10 @@ class PartEncoder(nn.Module):
         out = nn.Linear(reduced**2 if fusion == "bilinear" else parts * reduced, dim)
         self.project = out if fusion == "bilinear" else nn.Sequential(out, nn.LeakyReLU())
         msra_(self)
+        if gates == "fan_in":
+            for name, weight in self.locate.named_parameters():
+                if name.endswith(".2.weight"):
+                    weight.data.div_(reduced**0.5)  # the same draws: fan out is 1, fan in is `reduced`
 
     def maps(self, features: Tensor) -> Tensor:
         """Attention maps R_k (B, K, H, W) in 0..1 of feature maps (B, channels, H, W)."""

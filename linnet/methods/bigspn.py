@@ -47,6 +47,9 @@ class BigSpnOptions(DescribedOptions):
         "bilinear",
         description="of the gated maps: products of pairs, summed (Eq. 4), or means side by side (official)",
     )
+    gates: Literal["fan_out", "fan_in"] = Field(
+        "fan_out", description="start of the maps' last layer, by He et al.: 'fan_out' saturates most of a map"
+    )
     lambda_: float = Field(1.0, ge=0, alias="lambda", description="weight of the candidate loss, L_se")
     candidates_from: Literal["prediction", "label"] = Field(
         "prediction",
@@ -115,7 +118,7 @@ class BigSpn(Described):
         o, channels = self.options, self.backbone.dim
         if kind == "pooled":
             return PooledEncoder(channels, o.dim)
-        return PartEncoder(channels, o.dim, o.reduced, o.parts, o.fusion)
+        return PartEncoder(channels, o.dim, o.reduced, o.parts, o.fusion, o.gates)
 
     def _regression(self) -> BalancedRegression:
         o, task = self.options, self.task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ class VseOptions(DescribedOptions):
 
     parts: int = Field(4, ge=1, description="K, the number of attention maps")
     reduced: int = Field(512, ge=1, description="channels of the features that the maps gate")
+    gates: Literal["fan_out", "fan_in"] = Field(
+        "fan_out", description="start of the maps' last layer, by He et al.: 'fan_out' saturates most of a map"
+    )
 
 
 class Vse(OneEncoder):
@@ -35,7 +39,7 @@ class Vse(OneEncoder):
     def __init__(self, backbone: Backbone, task: Task, options: VseOptions | None = None) -> None:
         options = options or VseOptions()
         super().__init__(backbone, task, options)
-        self.encoder = PartEncoder(backbone.dim, options.dim, options.reduced, options.parts, "concat")
+        self.encoder = PartEncoder(backbone.dim, options.dim, options.reduced, options.parts, "concat", options.gates)
         self.classifier = nn.Linear(options.dim, task.coarse_classes)
 
     def losses(self, batch: BatchLike) -> Iterator[Losses]:

@@ -22,10 +22,13 @@ from linnet.training.device import find_place
 from linnet.training.run import Run
 from linnet.training.source import open_source
 
-__all__ = ["SIGNALS", "Sweep", "Trial", "sweep"]
+__all__ = ["FINE", "SIGNALS", "Sweep", "Trial", "sweep"]
 
 SIGNALS = ("coarse_top1", "coarse_recall@1", "effective_rank", "reidentification")
 """Validation figures that need no fine label, and whose correlation with fine recall a sweep reports."""
+
+FINE = ("fine_recall@1", "fine_recall@1_within", "fine_top1_restricted")
+"""Validation figures of fine classes that a sweep shows beside the signals, where labels are known; none chooses."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _correlations(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
     """Needs three trials, and figures that differ over them."""
     columns = {name: [trial.figures[name] for trial in trials] for name in trials[0].figures}
     varied = {name: column for name, column in columns.items() if len(trials) > 2 and len(set(column)) > 1}
-    fine = [name for name in ("fine_recall@1", "fine_recall@1_within") if name in varied]
+    fine = [name for name in FINE if name in varied]
     return {
         signal: {name: round(float(spearmanr(varied[signal], varied[name]).statistic), 3) for name in fine}
         for signal in SIGNALS

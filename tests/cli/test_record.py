@@ -18,7 +18,7 @@ def run(seed: int, **changes: Any) -> Any:
         "seconds": 10.0 + seed,
         "machine": "a processor",
         "versions": {"torch": "2"},
-        "command": "/somewhere/bin/linnet train --recipe cifar100/coins",
+        "command": "/somewhere/bin/linnet train --recipe cifar100/coins --root /data",
     }
     recipe = load_recipe("cifar100/coins").change(seed=seed, **changes)
     bundle = SimpleNamespace(card={"start": "scratch"})
@@ -43,7 +43,7 @@ def test_a_result_for_each_metric() -> None:
 
 def test_a_run_that_grew_has_two_commands() -> None:
     one = run(0)
-    one.summary["command"] += " && /elsewhere/linnet/__main__.py train --resume members=3"
+    one.summary["command"] += " && /elsewhere/linnet/__main__.py train --root=/data --resume members=3"
     line = results_of([one], [evaluation(50.0)])[0]
     assert line.command == "linnet train --recipe cifar100/coins && linnet train --resume members=3"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from linnet.datasets import awa2, load_data
+from linnet.datasets import awa2, load_classes, load_data
 from linnet.datasets.coarse import coarse_table
 from linnet.errors import DataError
 
@@ -47,6 +48,18 @@ def test_reads_the_official_layout(root: Path, inside: bool) -> None:
     assert np.bincount(manifest.split_codes[5:]).tolist() == [6, 4]
     assert manifest.attributes is not None and manifest.attributes.columns == ("black", "white")
     np.testing.assert_allclose(manifest.attributes.of(["killer+whale", "antelope"]), [[1, 0.5], [0, 0.1234]], rtol=1e-6)
+
+
+def test_descriptions_can_be_looked_at_before_images_are_fetched(root: Path) -> None:
+    """All classes without an image anywhere, those that have one as soon as some do; to train takes images."""
+    with_some = load_classes("awa2-hgtl", root)
+    assert with_some.taxonomy == load_data("awa2-hgtl", root).taxonomy and len(with_some) == 15
+    shutil.rmtree(root / awa2.FOLDER / "JPEGImages")
+    found = load_classes("awa2-hgtl", root)
+    assert len(found) == 0 and found.taxonomy.classes[1] == NAMES
+    assert found.attributes is not None and found.attributes.names == NAMES
+    with pytest.raises(DataError, match=r"no images NAME/\*\.jpg"):
+        load_data("awa2-hgtl", root)
 
 
 def test_the_seed_chooses_the_split(root: Path) -> None:

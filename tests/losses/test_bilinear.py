@@ -58,3 +58,16 @@ def test_the_pooled_encoder_is_convolution_norm_relu_mean() -> None:
         convolved = torch.einsum("oi,bihw->bohw", encoder.project[0].weight[:, :, 0, 0], features)
         normed = (convolved / (1 + encoder.project[1].eps) ** 0.5).clamp_min(0)
         torch.testing.assert_close(encoder(features), normed.mean((2, 3)))
+
+
+def test_maps_that_start_by_fan_in_are_not_saturated() -> None:
+    """By fan-out, as the released code starts, a good part of each map is 0 or 1 before anything is learned."""
+    shares = {}
+    for gates in ("fan_out", "fan_in"):
+        with seeded(0, "encoder"):
+            encoder, features = PartEncoder(32, 8, 64, 4, gates=gates), torch.randn(8, 32, 6, 6)
+        with torch.no_grad():
+            maps = encoder.maps(features)
+        shares[gates] = float(((maps < 0.01) | (maps > 0.99)).float().mean())
+    assert shares["fan_out"] > 0.2
+    assert shares["fan_in"] < 0.01

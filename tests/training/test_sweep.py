@@ -26,12 +26,16 @@ def test_the_largest_value_that_coarse_accuracy_bears(tmp_path: Path, monkeypatc
             return type("Data", (), {"rows": {"validation": range(48)}})
 
         def evaluate(self, split: str) -> object:
-            fine = {"fine_recall@1": 10 * self.value, "fine_recall@1_within": 5.0}
+            fine = {
+                "fine_recall@1": 10 * self.value,
+                "fine_recall@1_within": 5.0,
+                "fine_top1_restricted": 9 - self.value,
+            }
             return type("Found", (), {"figures": {"coarse_top1": scores[self.value], **fine}})
 
     found = sweep(tiny_recipe(method="coins"), "lambda", list(scores), tmp_path)
     assert (found.best, found.largest) == (0.01, 0.1)
-    assert found.correlations == {"coarse_top1": {"fine_recall@1": -1.0}}
+    assert found.correlations == {"coarse_top1": {"fine_recall@1": -1.0, "fine_top1_restricted": 1.0}}
     assert (tmp_path / "sweep.json").exists()
 
 
