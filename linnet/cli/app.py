@@ -19,6 +19,7 @@ from linnet.cli import (
     export,
     figure,
     index,
+    predict,
     recipes,
     results,
     search,
@@ -49,6 +50,7 @@ COMMANDS = (
     search,
     discover,
     export,
+    predict,
     serve,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from linnet.engines import Engine, open_engine
+from linnet.engines.base import outputs_of
 from linnet.errors import ImageError, RunError
 from linnet.explain.scores import Levels
 from linnet.images.augment import normalise
@@ -19,7 +21,7 @@ from linnet.images.check import cores
 from linnet.methods.base import Prediction
 from linnet.predict.answers import Answered, Failed, answer
 from linnet.predict.calibration import FILE, Calibration, read_calibration
-from linnet.predict.decoding import Image, squares_ahead
+from linnet.predict.decoding import Image, square, squares_ahead
 from linnet.predict.tree import Tree
 from linnet.training.bundle import Bundle, open_bundle
 
@@ -48,7 +50,9 @@ class Predictor:
     folder: Path | None = None
 
     @classmethod
-    def open(cls, run: Path | str | Bundle, *, engine: str = "auto", top: int = 5) -> Predictor:
+    def open(
+        cls, run: Path | str | Bundle, *, engine: str = "auto", top: int = 5, sample: Sequence[Image] = ()
+    ) -> Predictor:
         """A finished run's folder, a bundle's folder, or a bundle; calibrated where the run has a calibration.
 
         `linnet predict` and `calibrate` make one; this does not, as it takes the run's data.
@@ -56,13 +60,14 @@ class Predictor:
         Args:
             engine: as `linnet.engines.open_engine` takes it.
             top: how many classes an answer lists at each level.
+            sample: images such as will be asked about; int8 finds its ranges on them. Broken ones are passed over.
 
         Raises:
             RunError: no bundle there, it or the calibration is damaged, or the engine cannot be used.
             RecipeError: no such engine.
         """
         if isinstance(run, Bundle):
-            return cls(run, open_engine(run, engine), None, top)
+            return cls(run, _engine(run, engine, sample), None, top)
         folder = Path(run)
         inner = folder / "bundle"
         if not (inner / "bundle.json").exists() and not (folder / "bundle.json").exists():
@@ -71,7 +76,15 @@ class Predictor:
             raise RunError(f"{folder}: {remedy if unfinished else 'no run folder and no bundle'}")
         bundle = open_bundle(inner if (inner / "bundle.json").exists() else folder)
         calibration = read_calibration(folder / FILE, bundle.card["weights_sha256"])
-        return cls(bundle, open_engine(bundle, engine), calibration, top, folder)
+        return cls(bundle, _engine(bundle, engine, sample), calibration, top, folder)
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The levels that the method names classes of, coarsest first."""
+        said = outputs_of(self.bundle.method, self.bundle.preprocessing.size)
+        found = [self.bundle.coarse] if "coarse_logits" in said else []
+        finest = self.bundle.fine if "fine_logits" in said else max(found, default=-1)
+        return self.bundle.taxonomy.levels[: finest + 1]
 
     @property
     def tree(self) -> Tree:
@@ -133,3 +146,12 @@ class Predictor:
         return [
             Answered(vectors[row], answer(taxonomy, chances, calibrated, row, self.top)) for row in range(len(vectors))
         ]
+
+
+def _engine(bundle: Bundle, name: str, sample: Sequence[Image]) -> Engine:
+    seen = [square(each, bundle.preprocessing) for each in sample]
+    whole = [each for each in seen if not isinstance(each, Failed)]
+    if not whole:
+        return open_engine(bundle, name)
+    images = normalise(torch.from_numpy(np.stack(whole)).permute(0, 3, 1, 2), bundle.preprocessing)
+    return open_engine(bundle, name, calibration=images)

@@ -44,9 +44,8 @@ def fit_temperature(scores: Tensor, labels: Tensor, among: Tensor, tolerance: fl
             low, left, at_left = left, right, at_right
             right = low + _GOLDEN * (high - low)
             at_right = _mean_loss(others, own, math.exp(right))
-    best = math.exp((low + high) / 2)
-    # The bracket's middle can be a rounding worse than no scaling at all.
-    return best if _mean_loss(others, own, best) <= _mean_loss(others, own, 1.0) else 1.0
+    # The middle of what is left may be a rounding worse than no scaling at all, and never is a bound itself.
+    return min((1.0, math.exp((low + high) / 2), *BOUNDS), key=lambda each: _mean_loss(others, own, each))
 
 
 def _centred(scores: Tensor, labels: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
