@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from linnet.errors import RunError
 
@@ -18,6 +18,7 @@ __all__ = [
     "append_bytes",
     "append_line",
     "atomic_path",
+    "atomic_text",
     "cache_folder",
     "digest",
     "inside",
@@ -51,6 +52,16 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_text(target: Path | str) -> Iterator[TextIO]:
+    """Yield a UTF-8 stream that becomes `target` when all went well; file names keep bytes that are no UTF-8."""
+    with (
+        atomic_path(target) as aside,
+        aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
+    ):
+        yield stream
 
 
 def _sync(path: Path) -> None:

@@ -82,8 +82,7 @@ def open_sink(
     with ExitStack() as held:
         write = echo
         if out is not None:
-            aside = held.enter_context(files.atomic_path(out))
-            write = held.enter_context(aside.open("w", encoding="utf-8", errors="surrogateescape", newline="")).write
+            write = held.enter_context(files.atomic_text(out)).write
         vectors = None
         if embeddings is not None:
             aside = held.enter_context(files.atomic_path(embeddings))
