@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from linnet.cli import (
     attributes,
+    check,
     cost,
     demo,
     describe,
@@ -35,6 +36,7 @@ __all__ = ["COMMANDS", "app"]
 
 COMMANDS = (
     demo,
+    check,
     train,
     evaluate,
     cost,

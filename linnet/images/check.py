@@ -26,7 +26,7 @@ from linnet.images.memory import in_threads
 from linnet.images.resize import Pixels
 from linnet.manifest import Manifest
 
-__all__ = ["CACHE_NAME", "check_images", "cores", "file_stamp", "image_paths"]
+__all__ = ["CACHE_NAME", "check_images", "cores", "file_stamp", "image_bar", "image_paths"]
 
 CACHE_NAME = "checked-images.parquet"
 """The cache's file name: paths, sizes and times of change of images that were found whole."""
@@ -76,7 +76,7 @@ def check_images(
             def look(place: int) -> tuple[str | None, Pixels | None]:
                 return _look(paths[place], keep if wanted[place] else None)
 
-            with _bar(len(places), progress) as step:
+            with image_bar("checking images", len(places), progress) as step:
                 found = in_threads(look, places, workers or cores(), block=256)
                 for place, (reason, pixels) in zip(places, found, strict=True):
                     stamp = stamps[place]
@@ -164,9 +164,10 @@ def cores() -> int:
 
 
 @contextmanager
-def _bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
+def image_bar(told: str, total: int, wanted: bool) -> Iterator[Callable[[], None]]:
+    """A bar of `total` steps on stderr where that is a terminal and one is `wanted`; yields what takes a step."""
     console = Console(stderr=True)
-    columns = TextColumn("checking images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(told), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     shown = wanted and console.is_terminal and total > 0
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("", total=total)

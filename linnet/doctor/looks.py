@@ -1,0 +1,82 @@
+"""How an image looks, in 304 bytes: 16 x 16 greys, 4 x 4 colours. Codes of 64 bits find copies, looks compare them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["LOOK", "alike", "codes", "flat", "look_of"]
+
+_SIDE, _COARSE = 16, 4
+_GREY = _SIDE * _SIDE
+LOOK = _GREY + 3 * _COARSE * _COARSE
+"""Bytes of a look."""
+
+_LIGHT = np.array([0.299, 0.587, 0.114], np.float32)
+_LEAST_CONTRAST = 3.0
+"""Standard deviation of greys, of 255, below which an image shows too little to be compared."""
+_LEAST_CORRELATION = 0.985
+_MOST_COLOUR = 6.0
+"""Mean difference of colours, of 255, brightness aside, that two copies may have."""
+_BLOCK = 8192
+
+Looks = NDArray[np.uint8]
+
+
+def look_of(pixels: NDArray[np.uint8]) -> Looks:
+    """The look of an image (H, W, 3), uint8 (LOOK,): block means of the whole image, its aspect ratio aside."""
+    small = np.asarray(Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
+    step = _SIDE // _COARSE
+    colour = small.reshape(_COARSE, step, _COARSE, step, 3).mean((1, 3))
+    look: Looks = np.rint(np.concatenate([(small @ _LIGHT).ravel(), colour.ravel()])).astype(np.uint8)
+    return look
+
+
+def flat(looks: Looks) -> NDArray[np.bool_]:
+    """Which looks (n, LOOK) show hardly anything: one even tone."""
+    return np.concatenate(
+        [looks[at : at + _BLOCK, :_GREY].std(1) < _LEAST_CONTRAST for at in range(0, len(looks), _BLOCK)]
+        or [np.zeros(0, np.bool_)]
+    )
+
+
+def codes(looks: Looks) -> NDArray[np.uint64]:
+    """A code of 64 bits for each look, uint64 (n,): copies of an image differ in few of its bits.
+
+    The signs, about their median, of the 64 lowest frequencies of the greys' cosine transform, the mean aside.
+    """
+    frequency = np.arange(_SIDE)
+    basis = np.cos(np.pi * (frequency[None, :] + 0.5) * frequency[:, None] / _SIDE).astype(np.float32)
+    order = sorted(((u, v) for u in frequency for v in frequency), key=lambda at: (sum(at), at))[1:65]
+    rows, columns = np.array(order).T
+    found = np.zeros(len(looks), np.uint64)
+    for at in range(0, len(looks), _BLOCK):
+        greys = looks[at : at + _BLOCK, :_GREY].reshape(-1, _SIDE, _SIDE).astype(np.float32)
+        waves = (basis @ greys @ basis.T)[:, rows, columns]
+        bits = waves > np.median(waves, axis=1, keepdims=True)
+        found[at : at + _BLOCK] = np.ascontiguousarray(np.packbits(bits, axis=1)).view(">u8").ravel()
+    return found
+
+
+def alike(ones: Looks, others: Looks) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Whether looks (m, LOOK) are of one image, pair by pair, and the correlation of their greys (m,).
+
+    Brightness and contrast may differ; colours, less their grey, must agree.
+    """
+    correlation = (_standard(ones) * _standard(others)).mean(1)
+    colour = np.abs(_hues(ones) - _hues(others)).mean((1, 2))
+    return (correlation >= _LEAST_CORRELATION) & (colour <= _MOST_COLOUR), correlation
+
+
+def _standard(looks: Looks) -> NDArray[np.float32]:
+    greys = looks[:, :_GREY].astype(np.float32)
+    greys -= greys.mean(1, keepdims=True)
+    standard: NDArray[np.float32] = greys / np.maximum(greys.std(1, keepdims=True), 1e-6)
+    return standard
+
+
+def _hues(looks: Looks) -> NDArray[np.float32]:
+    colour = looks[:, _GREY:].reshape(len(looks), -1, 3).astype(np.float32)
+    hues: NDArray[np.float32] = colour - colour.mean(2, keepdims=True)
+    return hues

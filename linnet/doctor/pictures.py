@@ -1,0 +1,109 @@
+"""Findings on single images: what cannot be read, and what is of an odd size or shows nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.looks import LOOK
+from linnet.doctor.scan import Scan
+
+__all__ = ["HUGE", "LONG", "TINY", "picture_findings"]
+
+HUGE = 40_000_000
+"""Pixels from which on an image is huge."""
+TINY = 24
+"""Shorter side, pixels, below which an image is tiny."""
+LONG = 5.0
+"""Longer side over shorter side from which on an image is long."""
+
+_TAKE_OUT = "Mend or replace them, or take their rows out; training refuses to begin with them."
+_BROKEN: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
+    (
+        "missing-file",
+        "files that are not there: {n}",
+        "Correct the paths, or give --root.",
+        lambda r: r == "no such file",
+    ),
+    ("empty-file", "empty files: {n}", _TAKE_OUT, lambda r: "is empty" in r),
+    ("not-an-image", "files that are no image in a known format: {n}", _TAKE_OUT, lambda r: "known format" in r),
+    ("truncated-image", "truncated images: {n}", _TAKE_OUT, lambda r: "truncated" in r.lower()),
+    ("bomb", "images of more pixels than are read: {n}", "Scale them down.", lambda r: "decompression bomb" in r),
+    ("damaged-image", "damaged images: {n}", _TAKE_OUT, lambda r: True),
+)
+"""Code, title, advice, and which reasons of a decoder are meant; the first that fits counts."""
+
+
+def picture_findings(scan: Scan) -> list[Finding]:
+    """What is wrong with single images."""
+    return _broken(scan) + _odd(scan)
+
+
+def _broken(scan: Scan) -> list[Finding]:
+    kinds: dict[str, list[Item]] = defaultdict(list)
+    for row, reason in sorted(scan.broken.items()):
+        code = next(code for code, _, _, fits in _BROKEN if fits(reason))
+        kinds[code].append(Item(reason, (row,)))
+    return [
+        each for code, title, advice, _ in _BROKEN for each in finding(code, Severity.ERROR, title, advice, kinds[code])
+    ]
+
+
+def _odd(scan: Scan) -> list[Finding]:
+    whole = scan.whole
+    widths, heights = scan.widths.astype(np.int64), scan.heights.astype(np.int64)
+    short, long = np.minimum(widths, heights), np.maximum(widths, heights)
+
+    def items(mask: NDArray[np.bool_], by: NDArray[np.int64]) -> list[Item]:
+        rows = np.flatnonzero(mask & whole)
+        rows = rows[np.argsort(by[rows], kind="stable")]
+        return [Item(f"{widths[row]} x {heights[row]} pixels", (row,)) for row in rows.tolist()]
+
+    return [
+        *finding(
+            "several-frames",
+            Severity.WARNING,
+            "animated images, or files of several pages: {n}",
+            "Only the first frame is used; save it as an image of its own, or take these out.",
+            [Item("", (row,)) for row in np.flatnonzero(scan.several & whole).tolist()],
+        ),
+        *finding(
+            "huge-image",
+            Severity.WARNING,
+            f"images of {HUGE // 1_000_000} million pixels or more: {{n}}",
+            "Scale them down: decoding them in every epoch is slow.",
+            items(widths * heights >= HUGE, -(widths * heights)),
+        ),
+        *finding(
+            "tiny-image",
+            Severity.WARNING,
+            f"images less than {TINY} pixels high or wide: {{n}}",
+            "Are they thumbnails? Replace them by the pictures themselves.",
+            items(short < TINY, short),
+        ),
+        *finding(
+            "long-image",
+            Severity.NOTE,
+            f"images at least {LONG:g} times as long as wide: {{n}}",
+            "A net sees a square from the centre; cut out by hand what matters.",
+            items(long >= LONG * np.maximum(short, 1), -long * 1000 // np.maximum(short, 1)),
+        ),
+        *finding(
+            "blank-image",
+            Severity.WARNING,
+            "images of one even tone, that show nothing: {n}",
+            "Take them out, or replace them.",
+            [Item("", (row,)) for row in np.flatnonzero(whole & _even(scan.looks)).tolist()],
+        ),
+    ]
+
+
+def _even(looks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Looks (n, LOOK) whose greys and colours span no more than one level."""
+    greys, colours = looks[:, : LOOK - 48], looks[:, LOOK - 48 :].reshape(len(looks), -1, 3)
+    span = np.ptp(greys, axis=1).astype(int), np.ptp(colours, axis=1).max(1, initial=0).astype(int)
+    return np.asarray((span[0] <= 1) & (span[1] <= 1))
