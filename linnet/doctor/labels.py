@@ -103,13 +103,13 @@ def _count_findings(manifest: Manifest) -> list[Finding]:
     found: list[Finding] = []
     counted = _by_split(manifest)
     for level, name in enumerate(manifest.taxonomy.levels):
-        every = sum(counts[level] for counts in counted.values())
-        train = counted.get(_TRAIN, counted.get("", every))[level] if counted else every
+        every = np.sum([counts[level] for counts in counted.values()], axis=0)
+        train = next((counted[split][level] for split in (_TRAIN, "") if split in counted), every)
         if manifest.taxonomy.count(level) == 1:
             title = f"all images are of one {name} class, {manifest.taxonomy.classes[level][0]}"
             found.append(Finding("one-class", Severity.WARNING, title, "There is nothing to tell apart at this level."))
-        found += _sizes(manifest, level, np.asarray(train))
-        found += _sides(manifest, level, counted, np.asarray(every))
+        found += _sizes(manifest, level, train)
+        found += _sides(manifest, level, counted, every)
     return found
 
 
