@@ -106,7 +106,7 @@ def _cluster(
         found = discovery.borderline(c, cluster.number, typical + borderline).tolist()
         last = [place for place in found if place not in seen][:borderline]
     second = dict(zip(discovery.places(c).tolist(), discovery.belonging(c).second.tolist(), strict=True))
-    near = {place: f"near {_called(discovery, c, second[place])}" for place in last}
+    near = {place: f"near {second[place]}" for place in last}  # the number: names may be long
     stability = "" if cluster.stability is None else f", stability {cluster.stability:.2f}"
     return {
         "heading": f"{cluster.number}: {cluster.name}" if cluster.name else f"cluster {cluster.number}",
@@ -114,10 +114,6 @@ def _cluster(
         "typical": _pictures(discovery, manifest, first, {}),
         "borderline": _pictures(discovery, manifest, last, near),
     }
-
-
-def _called(discovery: Discovery, c: int, number: int) -> str:
-    return discovery.get(c, number).name or str(number)
 
 
 def _pictures(discovery: Discovery, manifest: Manifest, places: list[int], captions: dict[int, str]) -> list[_Picture]:
