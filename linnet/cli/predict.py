@@ -52,6 +52,8 @@ def predict(
         float | None,
         typer.Option(min=0, max=1, help="Answer at the finest level whose probability reaches this, else 'none'."),
     ] = None,
+    index: Annotated[Path | None, typer.Option(help="Add the nearest images of this index of the run.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many of them.")] = 5,
     embeddings: Annotated[Path | None, typer.Option(help="Write the embeddings to this .npy too.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write counts, calibration and risk to this .json.")] = None,
     calibrate: Annotated[
@@ -70,6 +72,7 @@ def predict(
 ) -> None:
     """Name the classes of images at every level; an image that cannot be read gets a row that says so."""
     from linnet.predict.arguments import check_arguments, named_images
+    from linnet.predict.nearby import open_index, with_neighbours
     from linnet.predict.predictor import Predictor
     from linnet.predict.rows import Layout
     from linnet.predict.writing import format_of, open_sink
@@ -81,9 +84,10 @@ def predict(
     sample = list(islice(named_images(images), _SAMPLE)) if engine == "openvino-int8" else []
     with show_log():
         predictor = Predictor.open(run, engine=engine, top=top, sample=sample)
-        if not predictor.named and embeddings is None:
+        if not predictor.named and embeddings is None and index is None:
             method = predictor.bundle.card["method"]
-            raise RunError(f"{run}: method {method!r} names no classes; write what it has with --embeddings FILE.npy")
+            raise RunError(f"{run}: method {method!r} names no classes; ask for --index INDEX or --embeddings FILE.npy")
+        near = open_index(index, predictor.bundle) if index is not None else None
         predictor, why = _calibrated(predictor, run, calibrate, root)
         covered = _told(predictor, why, backoff)
         sizes = [len(classes) for classes in predictor.bundle.taxonomy.classes]
@@ -92,11 +96,14 @@ def predict(
             tuple(predictor.calibrated) or (False,) * len(predictor.named),
             tuple(min(top, size) for size in sizes[: len(predictor.named)]),
             backoff,
+            min(k, len(near)) if near is not None else 0,
         )
         shape = (sum(1 for _ in named_images(images)), predictor.bundle.method.embedding_dim)
         echo = lambda text: typer.echo(text, nl=False)  # noqa: E731
         with open_sink(layout, form, echo, out, embeddings, shape) as sink:
             rows = _rows(predictor, named_images(images), batch, workers)
+            if near is not None:
+                rows = with_neighbours(rows, near, k)
             broken = _write(rows, sink, shape[0], bar=out is not None)
     if summary is not None:
         _write_summary(summary, predictor, layout, (shape[0], broken), covered)

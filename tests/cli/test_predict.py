@@ -120,6 +120,7 @@ def test_it_calibrates_once(tmp_path: Path) -> None:
     changed = (run / FILE).stat().st_mtime_ns
     again = call(run, picture, *TORCH)
     assert "calibrating" not in again.output and (run / FILE).stat().st_mtime_ns == changed
+    _neighbours(run, picture, tmp_path)
     raw = call(run, picture, "--no-calibrate", *TORCH)
     assert "uncalibrated: coarse, fine" in raw.output
     rows = table.read_text().splitlines()
@@ -128,6 +129,23 @@ def test_it_calibrates_once(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "is not what" in refused.output
     files.remove(run / FILE)
     assert "has changed since" in call(run, picture, *TORCH).output, "it goes on uncalibrated, and says why"
+
+
+def _neighbours(run: Path, picture: Path, tmp_path: Path) -> None:
+    """An image of the index is its own nearest; vectors of another bundle are refused."""
+    made = CliRunner().invoke(app, ["index", str(run), "--out", str(tmp_path / "index"), *TORCH])
+    assert made.exit_code == 0, made.output
+    done = call(run, picture, "--index", tmp_path / "index", "-k", 2, "--format", "jsonl", *TORCH)
+    assert done.exit_code == 0, done.output
+    near = json.loads(done.stdout)["neighbours"]
+    assert len(near) == 2 and near[0]["score"] > 0.999 and str(picture).endswith(near[0]["image"])
+    assert near[0]["fine"] == picture.parent.name
+    done = call(run, picture, "--index", tmp_path / "index", "-k", 2, "--out", tmp_path / "near.csv", *TORCH)
+    (row,) = csv.DictReader((tmp_path / "near.csv").read_text().splitlines())
+    assert row["neighbour_1_class"] == picture.parent.name and row["error"] == ""
+    other = train(tiny_recipe(method="coarse", epochs=1), tmp_path / "other", tiny_manifest(), progress=False).folder
+    done = call(other, picture, "--index", tmp_path / "index", *TORCH)
+    assert done.exit_code == 2 and "another bundle" in done.output
 
 
 def test_a_method_that_names_no_class(tmp_path: Path) -> None:
