@@ -1,7 +1,8 @@
 # On a fresh machine `make demo` and `make test` do all set-up themselves; no other step is needed.
 #   make demo    draw a small collection of creatures, learn from coarse labels, find the fine classes
 #   make test    the tests, less the slow ones; on real images too where LINNET_DATA names a folder of them
-#   make check   lint, format, types, layers, style budget
+#   make check   lint, format, types, layers, style budget, documentation
+#   make docs    the documentation as a site, in build/site
 # VENV=folder sets where the environment lies, PYTHON=python3.12 what it is made with, ARGS="-k taxonomy" adds to pytest.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 # This checkout is what runs, wherever an environment that several checkouts share points to.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test slow check lint types layers style format install clean key
+.PHONY: demo test slow docs check lint types layers style format install clean key
 
 demo: $(STAMP)
 	$(BIN)/python -m linnet demo --program $(BIN)/linnet
@@ -27,7 +28,7 @@ test: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: lint types layers style
+check: lint types layers style docs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -41,6 +42,10 @@ layers: $(STAMP)
 
 style: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_style.py tests/test_imports.py
+
+docs: $(STAMP)
+	$(BIN)/python -m linnet results > docs/results/tables.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
