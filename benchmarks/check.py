@@ -29,6 +29,7 @@ from photos import write_photos
 from PIL import Image
 
 from linnet.doctor import examine
+from linnet.doctor.duplicates import RADIUS
 from linnet.doctor.near import near_pairs
 from linnet.doctor.scan import scan_images
 from linnet.files import write_json
@@ -119,13 +120,13 @@ def memory(table: Path, threads: int) -> dict[str, Any]:
 
 
 def look_up(count: int) -> dict[str, Any]:
-    """Seconds to find all pairs within 10 bits among `count` random codes, a hundredth of them planted."""
+    """Seconds to find all pairs within RADIUS bits among `count` random codes, a hundredth of them planted."""
     codes = generator(0, "codes").integers(0, 1 << 63, count, dtype=np.uint64)
     planted = count // 100
     codes[-planted:] = codes[:planted] ^ np.uint64(0b1001001 << 20)
     found: list[int] = []
     start = time.perf_counter()
-    peak = extra_peak_mib(lambda: found.append(sum(len(pairs.ones) for pairs in near_pairs(codes, 10))))
+    peak = extra_peak_mib(lambda: found.append(sum(len(pairs.ones) for pairs in near_pairs(codes, RADIUS))))
     seconds = round(time.perf_counter() - start, 2)
     return {"codes": count, "seconds": seconds, "extra_peak_mib": round(peak, 1), "pairs": found[0], "planted": planted}
 

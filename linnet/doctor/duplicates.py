@@ -18,7 +18,7 @@ from linnet.manifest import Manifest
 
 __all__ = ["RADIUS", "Same", "duplicate_findings", "exact_groups", "near_duplicates"]
 
-RADIUS = 10
+RADIUS = 8
 """Bits, of 64, in which the codes of near duplicates may differ; a close compare of what is found decides."""
 
 _MOST_PAIRS = 1_000_000
@@ -82,7 +82,7 @@ def duplicate_findings(manifest: Manifest, scan: Scan) -> tuple[list[Finding], l
     """Findings on equal and on nearly equal images, and all cases of them, the gravest first, to show."""
     groups = exact_groups(scan)
     exact = [Same(group) for group in groups if len(group) > 1]
-    findings = _told(manifest, exact, "duplicate", "equal files", (Severity.ERROR, Severity.ERROR, Severity.WARNING))
+    findings = _told(manifest, exact, "duplicate", "equal images", (Severity.ERROR, Severity.ERROR, Severity.WARNING))
     try:
         near = near_duplicates(scan, groups)
     except TooManyError:

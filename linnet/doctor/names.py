@@ -13,6 +13,7 @@ from linnet.taxonomy import Taxonomy
 
 __all__ = ["alike_names", "name_findings", "suffix_slips"]
 
+_LETTER = "they differ in one letter"
 _LEAST_LETTERS = 6
 """Letters from which on one letter more, less or other is taken for a slip: 'rose' and 'nose' are two words."""
 
@@ -27,7 +28,7 @@ def name_findings(taxonomy: Taxonomy) -> list[Finding]:
             Severity.WARNING,
             f"pairs of {called} classes whose names are nearly the same: {{n}}",
             "If they are one class, spell it in one way; if not, nothing need be done.",
-            [Item(f"{one!r} and {other!r}: {why}", (), (one, other)) for one, other, why in alike_names(names)],
+            [Item(f"{one!r} and {other!r}: {why}", (), (one, other)) for one, other, why in _slips(taxonomy, level)],
         )
         if level:
             above = taxonomy.levels[level - 1]
@@ -42,6 +43,18 @@ def name_findings(taxonomy: Taxonomy) -> list[Finding]:
                 ],
             )
     return found
+
+
+def _slips(taxonomy: Taxonomy, level: int) -> list[tuple[str, str, str]]:
+    """Names of a level that are nearly the same; of those that differ in a letter only siblings.
+
+    'castle' and 'cattle' under two coarse classes are two words. A name typed wrong stands beside the right one.
+    """
+    found = alike_names(taxonomy.classes[level])
+    if not level:
+        return found
+    parent = dict(zip(taxonomy.classes[level], taxonomy.parents[level], strict=True))
+    return [pair for pair in found if pair[2] != _LETTER or parent[pair[0]] == parent[pair[1]]]
 
 
 def suffix_slips(names: Sequence[str], coarse: Sequence[str], parents: Sequence[int]) -> list[tuple[str, str, str]]:
@@ -83,7 +96,7 @@ def alike_names(names: Sequence[str]) -> list[tuple[str, str, str]]:
     pairs = {(one, other) for group in shorter.values() for one in group for other in group if one < other}
     for one, other in sorted(pairs):
         if _one_letter(one, other):
-            found.append((by_plain[one][0], by_plain[other][0], "they differ in one letter"))
+            found.append((by_plain[one][0], by_plain[other][0], _LETTER))
     return found
 
 

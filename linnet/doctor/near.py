@@ -41,18 +41,20 @@ def near_pairs(codes: Codes, radius: int, bands: int = 3, most: int = 1 << 31) -
     Args:
         codes: uint64 (n,).
         radius: bits, 0 to 64.
-        bands: into how many bands of bits codes are cut; it changes the time, not what is found.
+        bands: into how many bands of bits codes are cut, 3 or more; it changes the time, not what is found.
         most: candidate pairs that a band may have.
 
     Raises:
-        ValueError: more than 3 bits of a band may differ, so that there are too many ways: take more bands.
+        ValueError: fewer than 3 bands, or more than 3 bits of a band may differ: there are too many ways.
         TooManyError: a band has more candidates.
     """
     cuts = np.linspace(0, 64, bands + 1).astype(int).tolist()
     masks = [np.uint64(((1 << (end - start)) - 1) << start) for start, end in pairwise(cuts)]
     flips = radius // bands
-    if flips > 3:
-        raise ValueError(f"radius {radius} in {bands} bands: at most 3 bits of a band may differ")
+    if flips > 3 or bands < 3:
+        raise ValueError(
+            f"radius {radius} in {bands} bands: need 3 bands or more, and at most 3 bits of a band may differ"
+        )
     for number, (start, end) in enumerate(pairwise(cuts)):
         for ones, others in _candidates(codes, start, end - start, flips, most):
             differ = codes[ones] ^ codes[others]
@@ -70,16 +72,18 @@ def _candidates(
     """Pairs i < j whose bits from `start` on, `width` of them, differ in at most `flips`."""
     keys = (codes >> np.uint64(start)) & np.uint64((1 << width) - 1)
     order = np.argsort(keys, kind="stable").astype(np.int64)
-    ranked = keys[order]
+    ranked = keys[order].astype(np.int64)
+    starts = np.zeros((1 << width) + 1, np.int64)  # a table of all keys: one step a look-up
+    np.cumsum(np.bincount(ranked, minlength=1 << width), out=starts[1:])
     probes = [
         sum(1 << bit for bit in bits) for n in range(min(flips, width) + 1) for bits in combinations(range(width), n)
     ]
     total = 0
     for probe in probes:
-        # Asked in the order of the keys, which neighbouring look-ups find in the processor's cache.
-        asked = ranked ^ np.uint64(probe)
-        first = np.searchsorted(ranked, asked, "left")
-        counts = np.searchsorted(ranked, asked, "right") - first
+        # Asked in the order of the keys, so that neighbouring look-ups find the table in the processor's cache.
+        asked = ranked ^ probe
+        first = starts[asked]
+        counts = starts[asked + 1] - first
         met = np.flatnonzero(counts if probe else counts - 1)
         total += int(counts[met].sum())
         if total > most:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from linnet.doctor.names import alike_names, suffix_slips
+from linnet.doctor.names import alike_names, name_findings, suffix_slips
+from linnet.taxonomy import Taxonomy
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,9 @@ def test_suffix_slips() -> None:
     names = ("Arctic_Tern", "Green_tailed_Towhee", "Reed Warbler", "Hooded Warbler", "Towhee")
     found = suffix_slips(names, coarse, (0, 0, 2, 3, 4))
     assert found == [("Green_tailed_Towhee", "Tern", "Towhee")]
+
+
+def test_one_letter_counts_among_siblings_alone() -> None:
+    tree = Taxonomy(("coarse", "fine"), (("farm", "town"), ("cattle", "castle", "castles")), ((), (0, 1, 1)))
+    (found,) = name_findings(tree)
+    assert [item.classes for item in found.items] == [("castle", "castles")]

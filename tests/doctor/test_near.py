@@ -43,7 +43,7 @@ def test_many_codes_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     codes[1000:1400] = codes[:400] ^ np.uint64(0b1011 << 30)
     codes[2000:2100] = codes[0]
     monkeypatch.setattr("linnet.doctor.near._CHUNK", 97)
-    assert found(codes, 10, 3) == brute(codes, 10)
+    assert found(codes, 8, 3) == brute(codes, 8)
 
 
 def test_a_radius_too_wide_for_the_bands_is_refused() -> None:
