@@ -22,6 +22,7 @@ from linnet.cli import (
     index,
     predict,
     recipes,
+    report,
     results,
     search,
     serve,
@@ -54,6 +55,7 @@ COMMANDS = (
     export,
     predict,
     serve,
+    report,
 )
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from linnet.errors import RunError
-from linnet.report.results import Result
+from linnet.report.results import Result, told_command
 
 if TYPE_CHECKING:
     from linnet.training.run import Evaluation, Run
 
-__all__ = ["results_of", "told_command"]
+__all__ = ["results_of"]
 
 
 def results_of(runs: Sequence[Run], found: Sequence[Evaluation], note: str = "") -> list[Result]:
@@ -75,16 +73,3 @@ def _row(run: Run) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(fmean(known), 4) if known else None
-
-
-def told_command(text: str) -> str:
-    """The command, or several, without what differs from machine to machine: the folders of its program and data."""
-    told = []
-    for each in text.split(" && "):
-        program, *rest = shlex.split(each) or ["linnet"]
-        name = Path(program).name
-        while "--root" in rest:
-            del rest[rest.index("--root") : rest.index("--root") + 2]
-        rest = [word for word in rest if not word.startswith("--root=")]
-        told.append(shlex.join(["linnet" if name == "__main__.py" else name, *rest]))
-    return " && ".join(told)

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from linnet.cli.record import told_command
 from linnet.errors import RunError
-from linnet.report.results import Result, machine, versions
+from linnet.report.results import Result, machine, told_command, versions
 
 if TYPE_CHECKING:
     from linnet.discover import Discovery, Scores

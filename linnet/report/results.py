@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date as Date
@@ -20,7 +21,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from linnet import files
 from linnet.errors import RunError
 
-__all__ = ["IDENTITY", "Result", "append_results", "half_interval", "machine", "read_results", "versions"]
+__all__ = [
+    "IDENTITY",
+    "Result",
+    "append_results",
+    "half_interval",
+    "machine",
+    "read_results",
+    "told_command",
+    "versions",
+]
 
 IDENTITY = ("paper", "table", "row", "dataset", "protocol", "scale", "start", "split", "metric")
 """The fields that say which figure a line is: a new line of the same identity takes the old one's place."""
@@ -208,3 +218,16 @@ def versions() -> dict[str, str]:
     from linnet.training.environment import environment
 
     return dict(environment(torch.device("cpu"))["versions"])
+
+
+def told_command(text: str) -> str:
+    """The command, or several, without what differs from machine to machine: the folders of its program and data."""
+    told = []
+    for each in text.split(" && "):
+        program, *rest = shlex.split(each) or ["linnet"]
+        name = Path(program).name
+        while "--root" in rest:
+            del rest[rest.index("--root") : rest.index("--root") + 2]
+        rest = [word for word in rest if not word.startswith("--root=")]
+        told.append(shlex.join(["linnet" if name == "__main__.py" else name, *rest]))
+    return " && ".join(told)

@@ -181,6 +181,10 @@ class Run:
             return None
         return Evaluation(**files.read_json(path))
 
+    def outputs(self, rows: NDArray[np.int64]) -> Outputs:
+        """What the method says of some rows (n,) of the run's data, as `evaluate` asks it: float32, all test views."""
+        return self._predict(self.bundle.method, self.load(), rows, find_place(self.recipe.change(precision="fp32")))
+
     def _figures_path(self, split: str) -> Path:
         part = "" if self.members is None else f"-members-{self.members}"
         return self.folder / f"evaluation-{split}{part}.json"
