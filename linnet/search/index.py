@@ -105,10 +105,11 @@ class Index:
     @cached_property
     def names(self) -> list[str]:
         """Path of each image, or its name where images come as arrays; those of later sources are absolute."""
-        first = str(self.root)
+        first = self.root
         roots = [Path(source["root"]) for source in self.card.sources]
+        own = [root == first for root in roots]
         pairs = zip(self.table.images, self.table.sources.tolist(), strict=True)
-        return [image if str(roots[source]) == first else str(roots[source] / image) for image, source in pairs]
+        return [image if own[source] else str(roots[source] / image) for image, source in pairs]
 
     @property
     def splits(self) -> list[str]:
@@ -265,8 +266,10 @@ class Index:
 
     @cached_property
     def _by_coarse(self) -> dict[str, Integers]:
-        names = np.asarray(self.coarse_names, dtype=object)
-        return {name: np.flatnonzero(names == name).astype(np.int64) for name in sorted(set(self.coarse_names)) if name}
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.coarse_names):
+            rows.setdefault(name, []).append(row)
+        return {name: np.asarray(those, np.int64) for name, those in sorted(rows.items()) if name}
 
     def _classes(self, within: Any, level: Level | None, count: int) -> list[str]:
         """The class of each query, by name."""

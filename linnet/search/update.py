@@ -6,7 +6,8 @@ Each change is one index.json: a call that is killed leaves the old state or the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +20,7 @@ from linnet import files
 from linnet.errors import RunError
 from linnet.search.approximate import build_approximate
 from linnet.search.build import commit, extend, made_of, stamps_of, sweep
-from linnet.search.card import Card, Part, write_card
+from linnet.search.card import Card, Part, read_card, write_card
 from linnet.search.collection import Collection
 from linnet.search.embedders import Embedder
 from linnet.search.index import Index
@@ -56,7 +57,7 @@ def add_images(
         ImageError: images that cannot be decoded; names every one.
     """
     folder = Path(folder)
-    with files.locked(folder / "lock") if folder.is_dir() else _no_index(folder):
+    with _alone(folder):
         index = Index.open(folder)
         check_made_by(index, embedder, str(embedder.told.get("run") or embedder.identity.get("name")))
         manifest = collection.manifest
@@ -71,12 +72,20 @@ def add_images(
             card = commit(folder, card, table) if _differs(index, table) else index.card
         if stale:
             _drop(folder, card, table, np.asarray(stale, np.int64))
-    changed = sum(stale_row in set(stale) for stale_row in range(len(index)))
+    changed = len(stale)
     return Index.open(folder, check=False), Added(len(fresh) - changed, changed, known)
 
 
-def _no_index(folder: Path) -> Any:
-    raise RunError(f"{folder}: no index there; make one with: linnet index RUN DATA --out {folder}")
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold an index's lock.
+
+    Raises:
+        RunError: no index there.
+    """
+    read_card(folder)
+    with files.locked(folder / "lock"):
+        yield
 
 
 def _differs(index: Index, table: RowTable) -> bool:
@@ -119,7 +128,7 @@ def remove_images(folder: Path | str, patterns: Sequence[str]) -> tuple[Index, i
         RunError: no index there, a pattern that matches no row, or one that would leave none.
     """
     folder = Path(folder)
-    with files.locked(folder / "lock") if folder.is_dir() else _no_index(folder):
+    with _alone(folder):
         index = Index.open(folder)
         paths = [index.file(row) or name for row, name in enumerate(index.names)]
         gone: set[int] = set()
@@ -173,7 +182,7 @@ def add_approximate(
         RecipeError: no such kind.
     """
     folder = Path(folder)
-    with files.locked(folder / "lock") if folder.is_dir() else _no_index(folder):
+    with _alone(folder):
         index = Index.open(folder)
         said = build_approximate(folder, index.vectors, kind, recall=recall, k=k, tell=tell)
         card = replace(index.card, approximate=said)
