@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -66,19 +67,28 @@ def open_graph(
     Raises:
         CannotRunError, RunError: as `open_vino`.
     """
-    openvino = need("openvino", "fast")
+    need("openvino", "fast")
     try:
-        core = openvino.Core()
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
             "CACHE_DIR": str(files.private_folder(path.parent / "openvino")),
         }
-        compiled = core.compile_model(str(path), "CPU", settings)
+        compiled = _core().compile_model(str(path), "CPU", settings)
         request = compiled.create_infer_request()
     except RuntimeError as error:
         lines = str(error).strip().splitlines()
         raise CannotRunError(f"OpenVINO does not take its graph ({lines[-1][:200] if lines else error})") from error
     name = "openvino-int8" if precision == "int8" else "openvino"
     return OpenVinoEngine(name, precision, outputs, size, request)
+
+
+@cache
+def _core() -> Any:
+    """The process's one OpenVINO core, never let go of.
+
+    Its CPU plugin gives the thread that loads it another stack for signals and frees that with the last core, from
+    whatever thread: the next signal that Python handles, a loader's worker that ends, say, then kills the process.
+    """
+    return need("openvino", "fast").Core()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -179,3 +182,22 @@ def test_what_cannot_be_a_graph_runs_in_torch(monkeypatch: pytest.MonkeyPatch, c
         engine = open_engine(bundle, device="cpu")
     assert engine.name == "torch" and "cannot be written as an ONNX graph" in caplog.text
     agree(bundle, engine)
+
+
+def test_signals_are_still_handled_after_openvino(tmp_path: Path) -> None:
+    """What OpenVINO does to the stack for signals must not outlive it: a child that ends once killed the process."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import gc, signal, subprocess, threading\n"
+        "from linnet.engines import open_engine\n"
+        "from tests.engines.bundles import make_bundle\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: None)\n"
+        "engines = [open_engine(make_bundle('coins'), 'openvino')]\n"
+        "thread = threading.Thread(target=lambda: (engines.clear(), gc.collect()))\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "print(subprocess.run(['true']).returncode)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
