@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from measuring import extra_peak_mib, in_child
 from photos import write_photos
 from PIL import Image
@@ -175,7 +176,11 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             "system": platform.platform(),
             "load_before": round(os.getloadavg()[0], 1),
         },
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "decoder": decoder_name()},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "decoder": f"the pass: {decoder_name()}; the loops: Pillow {PIL.__version__}",
+        },
         "date": datetime.now(UTC).date().isoformat(),
         "throughput": throughput(write_table(folder, drawn, 2 * len(drawn)), options.threads, options.rounds),
         "look_up": [in_child(__file__, ["--part", "look-up", str(count)]) for count in counts],
