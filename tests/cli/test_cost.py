@@ -47,7 +47,7 @@ def test_growing_says_so(folder: Path) -> None:
 
 def test_first_members_alone(folder: Path) -> None:
     done = call("evaluate", folder / "both", "--members", 1)
-    assert done.exit_code == 0 and "orthogonal-ensemble, its first 1," in done.output.replace("\n", "")
+    assert done.exit_code == 0 and "orthogonal-ensemble, its first 1," in " ".join(done.output.split())
     assert (folder / "both" / "evaluation-test-members-1.json").exists()
     done = call("evaluate", folder / "both", "--members", 3)
     assert done.exit_code == 2 and "the run has 2; give 1 to 2" in done.output
