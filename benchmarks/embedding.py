@@ -1,14 +1,17 @@
 """The embedding pass on a CPU, engine by engine, beside torch as it comes; and what each costs in recall.
 
     python benchmarks/embedding.py [--quick] [--json FILE] [--data FOLDER] [--threads 2] [--rounds 7] [--every 1]
-        [--parts speed parity] [--engines NAME ...]
+        [--parts speed parity] [--engines NAME ...] [--bundle FOLDER]
 
 *Speed*: ResNet-18 at 224 px, batches of 32 that lie ready, all engines in turns in one process; figures are medians,
 after a first round that does not count. Ratios are of CPU time, all threads together, which other work on the machine
-changes least; wall time stands beside them. *Parity*: MobileNetV2 with ImageNet weights over the test images of CUB's
-first hundred classes (FOLDER, by default $LINNET_DATA, holds CUB_200_2011 and weights): fine recall@1, leave-one-out,
-by each engine's embeddings; of one in `--every` of them. int8 finds its ranges on 256 training images. Engines that are
-not installed, or cannot run, are left out and named. A FILE that is there is added to, part by part.
+changes least; wall time stands beside them. What no engine in float32 can pass is measured in the same turns: a large
+product of matrices, whose GFLOP/s are the processor's, beside those of each engine (the net's own operations).
+*Parity*: MobileNetV2 with ImageNet weights, or the bundle in --bundle, over the test images of CUB's first hundred
+classes (FOLDER, by default $LINNET_DATA, holds CUB_200_2011 and weights): fine recall@1, leave-one-out, by each
+engine's embeddings; of one in `--every` of them. Differences to torch are of the same images, with half their 95 %
+interval. int8 finds its ranges on 256 training images. Engines that are not installed, or cannot run, are left out and
+named. A FILE that is there is added to, part by part.
 """
 
 from __future__ import annotations
@@ -28,11 +31,12 @@ import numpy as np
 import torch
 from measuring import in_turns
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from linnet import files
 from linnet.backbones import build_backbone
 from linnet.datasets import load_data
-from linnet.engines.base import CannotRunError, Engine, Predict
+from linnet.engines.base import CannotRunError, Engine, Predict, outputs_of
 from linnet.engines.eager import TorchEngine, open_compiled, open_eager
 from linnet.engines.hardware import bf16_is_fast, processor_flags
 from linnet.engines.int8 import open_int8
@@ -43,16 +47,17 @@ from linnet.errors import RunError
 from linnet.images import Preprocessing, load_images
 from linnet.methods import method_class
 from linnet.methods.base import Prediction, Task
-from linnet.metrics.recall import recall_at_k
+from linnet.metrics.neighbours import nearest
 from linnet.randomness import generator, seeded
 from linnet.taxonomy import Taxonomy
-from linnet.training.bundle import Bundle
+from linnet.training.bundle import Bundle, open_bundle
 from linnet.training.environment import environment
 
 __all__ = ["main"]
 
 SIZE, BATCH, CALIBRATION = 224, 32, 256
 EAGER, CPU = "torch eager, NCHW", torch.device("cpu")
+PEAK, EDGE = "product of matrices, float32", 3072
 Opener = Callable[[], Engine]
 
 
@@ -66,7 +71,8 @@ def bundle_of(backbone: str, taxonomy: Taxonomy, weights: Path | None = None) ->
 
 def plain(bundle: Bundle) -> Engine:
     """What one gets without any thought: the module as built."""
-    return TorchEngine(EAGER, "float32", ("embedding",), SIZE, CPU, Predict(bundle.method.float().eval()), False)
+    method, size = bundle.method.float().eval(), bundle.preprocessing.size
+    return TorchEngine(EAGER, "float32", outputs_of(method, size), size, CPU, Predict(method), False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Given:
     every: int
     calibration: int
     names: frozenset[str]
+    bundle: Path | None = None
 
 
 def engines(make: Callable[[], Bundle], calibration: Tensor, given: Given) -> dict[str, Engine]:
@@ -108,8 +115,16 @@ def speed(make: Callable[[], Bundle], given: Given) -> dict[str, Any]:
     """Milliseconds a batch, and ratios to the plain engine."""
     draw = torch.from_numpy(generator(0, "images").standard_normal((BATCH, 3, SIZE, SIZE), dtype=np.float32))
     there = engines(make, draw, given)
-    taken = in_turns({name: partial(each, draw) for name, each in there.items()}, dict.fromkeys(there, 1), given.rounds)
-    for figures in taken.values():
+    square = torch.from_numpy(generator(0, "matrix").standard_normal((EDGE, EDGE), dtype=np.float32))
+    steps: dict[str, Callable[[], object]] = {PEAK: lambda: square @ square}
+    steps |= {name: partial(each, draw) for name, each in there.items()}
+    taken = in_turns(steps, dict.fromkeys(steps, 1), given.rounds)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counted:
+        make().method.predict(draw)
+    for name, figures in taken.items():
+        operations = 2 * EDGE**3 if name == PEAK else counted.get_total_flops()
+        figures["gflops_a_cpu_second"] = round(operations / figures["cpu_ms"] / 1e6, 1)
+    for figures in (taken[name] for name in there):
         figures["cpu_ratio"] = round(taken[EAGER]["cpu_ms"] / figures["cpu_ms"], 2)
         figures["wall_ratio"] = round(taken[EAGER]["wall_ms"] / figures["wall_ms"], 2)
         figures["least_wall_ratio"] = round(taken[EAGER]["least_wall_ms"] / figures["least_wall_ms"], 2)
@@ -123,8 +138,10 @@ def parity(data: Path, given: Given) -> dict[str, Any]:
     test = rows["test"][:: given.every]
     chosen = generator(0, "calibration").permutation(rows["train"])[: given.calibration]
     weights = data / "weights" / "mobilenet_v2_imagenet.safetensors"
-    make = partial(bundle_of, "mobilenet_v2", manifest.taxonomy, weights)
-    load = partial(load_images, preprocessing=Preprocessing(SIZE), workers=given.threads)
+    make: Callable[[], Bundle] = partial(bundle_of, "mobilenet_v2", manifest.taxonomy, weights)
+    if given.bundle is not None:
+        make = partial(open_bundle, given.bundle)
+    load = partial(load_images, preprocessing=make().preprocessing, workers=given.threads)
     there = engines(make, load([manifest.path(row) for row in chosen.tolist()]), given)
     parts: dict[str, list[Tensor]] = {name: [] for name in there}
     for start in range(0, len(test), BATCH):
@@ -133,19 +150,26 @@ def parity(data: Path, given: Given) -> dict[str, Any]:
             parts[name].append(engine(images).embedding)
     labels = torch.from_numpy(manifest.targets[test, -1])
     whole = {name: torch.cat(each) for name, each in parts.items()}
-    recall = {name: recall_at_k(each, labels, (1,))[1] for name, each in whole.items()}
+    right = {name: labels[nearest(each, None, 1, exclude_self=True)[1][:, 0]] == labels for name, each in whole.items()}
     return {
         "images": len(test),
         "classes": int(labels.unique().numel()),
         "engines": {
             name: {
-                "fine_recall@1": round(recall[name], 3),
-                "points": round(recall[name] - recall[EAGER], 3),
+                "fine_recall@1": round(100 * float(right[name].float().mean()), 3),
+                **_points(right[EAGER], right[name]),
                 "cosine": [round(each, 6) for each in compare(Prediction(whole[EAGER]), Prediction(value)).cosine],
             }
             for name, value in whole.items()
         },
     }
+
+
+def _points(before: Tensor, after: Tensor) -> dict[str, float]:
+    """The difference of two shares of the same images, points, and half its 95 % interval."""
+    change = 100 * (after.double() - before.double())
+    half = 1.96 * float(change.std()) / len(change) ** 0.5
+    return {"points": round(float(change.mean()), 3), "points_half_interval": round(half, 3)}
 
 
 def main() -> None:
@@ -159,14 +183,17 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=("speed", "parity"), default=("speed", "parity"))
     parser.add_argument("--engines", nargs="+", default=())
+    parser.add_argument("--bundle", type=Path, help="of a run; for parity, instead of ImageNet weights")
     parser.add_argument("--conditions", default="")
     told = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(told.threads)
-    given = Given(told.threads, told.rounds, told.every, CALIBRATION, frozenset(told.engines))
+    if "parity" in told.parts and told.data is None:
+        parser.error("parity needs photos: --data FOLDER, or LINNET_DATA; or leave it out by --parts speed")
+    given = Given(told.threads, told.rounds, told.every, CALIBRATION, frozenset(told.engines), told.bundle)
     if told.quick:
         names = frozenset({"torch, channels last", "openvino, float32", "openvino-int8"})
-        given = Given(told.threads, 2, 40, 64, names)
+        given = Given(told.threads, 2, 40, 64, names, told.bundle)
     found: dict[str, Any] = files.read_json(told.json) if told.json is not None and told.json.exists() else {}
     found |= {
         "net": f"resnet18, {SIZE} px, batch {BATCH}",
@@ -176,8 +203,8 @@ def main() -> None:
     if "speed" in told.parts:
         classes = load_data("creatures", size=16, train_per_class=1, test_per_class=1).taxonomy
         found["speed"] = speed(partial(bundle_of, "resnet18", classes), given)
-    if "parity" in told.parts and told.data is not None:
-        found["parity"] = parity(told.data, given)
+    if "parity" in told.parts:
+        found["parity" if told.bundle is None else "parity, trained"] = parity(told.data, given)
     found |= environment(CPU)
     found["versions"] |= {each: version_of(each) for each in ("openvino", "onnx", "onnxruntime")}
     found |= {"conditions": told.conditions, "date": datetime.now(UTC).date().isoformat()}
