@@ -40,13 +40,17 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     """Yield a path beside `target` to write to; on success sync it and rename it over `target`, else delete it.
 
     For writers that want a path of their own (safetensors, pyarrow, Pillow, matplotlib). The temporary name keeps
-    the target's suffix, because such writers choose the format by it.
+    the target's suffix, because such writers choose the format by it. Whoever may read other new files in that folder
+    may read this one, also where the writer keeps it to its owner (safetensors).
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    usual = _usual_mode(aside)
     try:
         yield aside
+        if aside.is_file():
+            aside.chmod(stat.S_IMODE(aside.stat().st_mode) | usual)
         _sync(aside)
         aside.replace(target)
         _sync(target.parent)
@@ -62,6 +66,15 @@ def atomic_text(target: Path | str) -> Iterator[TextIO]:
         aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         yield stream
+
+
+def _usual_mode(absent: Path) -> int:
+    """The permissions that a new file gets there: by the umask, or what the folder says (asking alters neither)."""
+    absent.touch()
+    try:
+        return stat.S_IMODE(absent.stat().st_mode)
+    finally:
+        absent.unlink()
 
 
 def _sync(path: Path) -> None:
