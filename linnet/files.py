@@ -8,9 +8,9 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from linnet.errors import RunError
 
@@ -20,6 +20,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "cache_folder",
+    "claimed",
     "digest",
     "inside",
     "locked",
@@ -190,6 +191,59 @@ def locked(target: Path | str) -> Iterator[None]:
     with Path(target).open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def claimed(folder: Path | str, what: str) -> Iterator[None]:
+    """Hold a folder, made when absent, while `what` is written to it; others do not wait but are refused.
+
+    The lock falls with the process, however that ends. Folders that were made here and stay empty are removed.
+
+    Raises:
+        RunError: another process holds the folder, or it cannot be written.
+    """
+    folder = Path(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    lock = folder / "lock"
+    try:
+        held = _hold(lock)
+    except BlockingIOError:
+        raise RunError(f"another process is writing {what} to {folder}; wait for it, or give another --out") from None
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror or error}); give another --out") from None
+    try:
+        yield
+    finally:
+        remove(lock)
+        held.close()
+        with suppress(OSError):  # the first that is not empty
+            for each in made:
+                each.rmdir()
+
+
+def _hold(lock: Path) -> BinaryIO:
+    """Open and lock a file that its holder removes; not locked where nothing can be.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    while True:
+        make_folder(lock.parent)
+        stream = lock.open("ab")
+        try:
+            import fcntl  # not on every system
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+                return stream
+        except BlockingIOError:
+            stream.close()
+            raise
+        except FileNotFoundError:
+            pass
+        except (OSError, ImportError):
+            return stream
+        stream.close()  # its holder removed it after it had been opened here
 
 
 def cache_folder() -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from linnet import files
+from linnet.errors import RunError
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077], ids=oct)
@@ -51,3 +54,56 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), files.atomic_path(tmp_path / "a"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_claimed_folder_is_refused_to_others(tmp_path: Path) -> None:
+    """While it is held, whoever asks; not once it is free, and what was made and stayed empty is gone."""
+    folder = tmp_path / "new" / "run"
+    busy = pytest.raises(RunError, match=f"another process is writing a run to {folder}")
+    with files.claimed(folder, "a run"):
+        with busy, files.claimed(folder, "a run"):
+            raise AssertionError
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+    with files.claimed(folder, "a run"):
+        files.write_json(folder / "recipe.json", {})
+    assert [path.name for path in folder.iterdir()] == ["recipe.json"]
+
+
+def test_a_claim_falls_with_its_process(tmp_path: Path) -> None:
+    """Killed, it leaves the lock file, which then holds nobody off."""
+    program = f"""
+import os, signal
+from linnet import files
+with files.claimed({str(tmp_path)!r}, "a run"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert (tmp_path / "lock").exists()
+    with files.claimed(tmp_path, "a run"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_was_removed_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opened it before its holder removed it, and locks it after, must take the file that is there now."""
+    fcntl = pytest.importorskip("fcntl")
+    lock, take = tmp_path / "lock", fcntl.flock
+
+    def late(stream: object, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", take)
+        lock.unlink()
+        take(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with files.claimed(tmp_path, "a run"):
+        assert lock.exists()
+        with pytest.raises(RunError, match="another process"), files.claimed(tmp_path, "a run"):
+            raise AssertionError
+
+
+def test_what_is_no_folder_cannot_be_claimed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match="cannot be written"), files.claimed(folder, "a run"):
+            raise AssertionError
