@@ -56,6 +56,16 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    """Threads of one process, or processes of the same number in two containers: each file is whole."""
+    with files.atomic_path(tmp_path / "a.txt") as one:
+        one.write_text("one")
+        files.write_text(tmp_path / "a.txt", "other")
+        assert (tmp_path / "a.txt").read_text() == "other" and one.read_text() == "one"
+    assert (tmp_path / "a.txt").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_claimed_folder_is_refused_to_others(tmp_path: Path) -> None:
     """While it is held, whoever asks; not once it is free, and what was made and stayed empty is gone."""
     folder = tmp_path / "new" / "run"
