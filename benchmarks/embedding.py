@@ -38,12 +38,12 @@ from linnet.backbones import build_backbone
 from linnet.datasets import load_data
 from linnet.engines.base import CannotRunError, Engine, Predict, outputs_of
 from linnet.engines.eager import TorchEngine, open_compiled, open_eager
-from linnet.engines.hardware import bf16_is_fast, processor_flags
 from linnet.engines.int8 import open_int8
 from linnet.engines.packages import version_of
 from linnet.engines.parity import compare
 from linnet.engines.vino import open_vino
 from linnet.errors import RunError
+from linnet.hardware import bf16_is_fast, processor_flags
 from linnet.images import Preprocessing, load_images
 from linnet.methods import method_class
 from linnet.methods.base import Prediction, Task

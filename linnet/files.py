@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from linnet.errors import RunError
 
@@ -20,6 +21,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "cache_folder",
+    "claimed",
     "digest",
     "inside",
     "locked",
@@ -40,13 +42,18 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     """Yield a path beside `target` to write to; on success sync it and rename it over `target`, else delete it.
 
     For writers that want a path of their own (safetensors, pyarrow, Pillow, matplotlib). The temporary name keeps
-    the target's suffix, because such writers choose the format by it.
+    the target's suffix, because such writers choose the format by it. Whoever may read other new files in that folder
+    may read this one, also where the writer keeps it to its owner (safetensors).
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    # Not by the process alone: containers that share a folder have processes of the same number.
+    aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    usual = _usual_mode(aside)
     try:
         yield aside
+        if aside.is_file():
+            aside.chmod(stat.S_IMODE(aside.stat().st_mode) | usual)
         _sync(aside)
         aside.replace(target)
         _sync(target.parent)
@@ -62,6 +69,15 @@ def atomic_text(target: Path | str) -> Iterator[TextIO]:
         aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
     ):
         yield stream
+
+
+def _usual_mode(absent: Path) -> int:
+    """The permissions that a new file gets there: by the umask, or what the folder says (asking alters neither)."""
+    absent.touch()
+    try:
+        return stat.S_IMODE(absent.stat().st_mode)
+    finally:
+        absent.unlink()
 
 
 def _sync(path: Path) -> None:
@@ -177,6 +193,59 @@ def locked(target: Path | str) -> Iterator[None]:
     with Path(target).open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def claimed(folder: Path | str, what: str) -> Iterator[None]:
+    """Hold a folder, made when absent, while `what` is written to it; others do not wait but are refused.
+
+    The lock falls with the process, however that ends. Folders that were made here and stay empty are removed.
+
+    Raises:
+        RunError: another process holds the folder, or it cannot be written.
+    """
+    folder = Path(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    lock = folder / "lock"
+    try:
+        held = _hold(lock)
+    except BlockingIOError:
+        raise RunError(f"another process is writing {what} to {folder}; wait for it, or give another --out") from None
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror or error}); give another --out") from None
+    try:
+        yield
+    finally:
+        remove(lock)
+        held.close()
+        with suppress(OSError):  # the first that is not empty
+            for each in made:
+                each.rmdir()
+
+
+def _hold(lock: Path) -> BinaryIO:
+    """Open and lock a file that its holder removes; not locked where nothing can be.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    while True:
+        make_folder(lock.parent)
+        stream = lock.open("ab")
+        try:
+            import fcntl  # not on every system
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+                return stream
+        except BlockingIOError:
+            stream.close()
+            raise
+        except FileNotFoundError:
+            pass
+        except (OSError, ImportError):
+            return stream
+        stream.close()  # its holder removed it after it had been opened here
 
 
 def cache_folder() -> Path:

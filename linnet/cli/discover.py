@@ -22,11 +22,12 @@ from linnet.cli.console import complain, show_figures, tell
 from linnet.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from linnet.discover import Discovery, Labelled, Subjects
+    from linnet.discover import Discovery, Labelled, Settings, Subjects
     from linnet.recipes import Recipe
 
 __all__ = ["find", "measure", "name", "register", "write_sheets"]
 
+_CARD = "discovery.json"
 _NAMES = "names.csv"
 _SHEETS = "sheets.html"
 _WORK = "work"
@@ -83,14 +84,30 @@ def find(
     root: Annotated[str | None, typer.Option(help="Folder that holds the data set, or image paths.")] = None,
 ) -> None:
     """Cluster images within every coarse class, and write the clusters, a table for their names and contact sheets."""
-    from linnet.discover import Settings, discover, save_discovery, write_names
+    from linnet.discover import Settings
 
     number = int(clusters) if clusters.isdecimal() else clusters
     settings = Settings(method.value, number, pca, most, least, seed)  # type: ignore[arg-type]
     folder = out or (Path(arguments[0]) / "discovery" if arguments[0] != "pixels" else None)
     if folder is None:
         raise RunError("say where to write what the pixels give: --out FOLDER")
-    if (folder / "discovery.json").exists():
+    with files.claimed(folder, "a discovery"):
+        _find(arguments, settings, folder, coarse, on, root, engine)
+
+
+def _find(
+    arguments: list[str],
+    settings: Settings,
+    folder: Path,
+    coarse: str | None,
+    on: str | None,
+    root: str | None,
+    engine: str,
+) -> None:
+    """Discover into a folder that this process holds."""
+    from linnet.discover import discover, save_discovery, write_names
+
+    if (folder / _CARD).exists():
         raise RunError(f"{folder} holds a discovery already; give another --out, or remove it")
     try:
         subjects = _subjects(arguments, coarse, on, root, engine, folder / _WORK)
@@ -100,13 +117,24 @@ def find(
         complain(f"interrupted; what is done lies in {folder}; go on with the same command")
         raise typer.Exit(130) from None
     found.card["source"]["command"] = shlex.join(["linnet", *sys.argv[1:]])
-    save_discovery(found, folder)
-    write_names(found, folder / _NAMES)
+    into = _unused(folder)
+    save_discovery(found, into)
+    write_names(found, into / _NAMES)
     files.remove_folder(folder / _WORK)
     _show(found)
-    write_sheets(found, folder)
-    table = shlex.quote(str(folder / _NAMES))
-    tell(f"name clusters in {table}, then: linnet discover name {shlex.quote(str(folder))} {table} --out new.csv")
+    write_sheets(found, into)
+    table = shlex.quote(str(into / _NAMES))
+    tell(f"name clusters in {table}, then: linnet discover name {shlex.quote(str(into))} {table} --out new.csv")
+
+
+def _unused(folder: Path) -> Path:
+    """Where to write what is found: the folder, unless a discovery was copied there while it was worked on."""
+    into, number = folder, 2
+    while (into / _CARD).exists():
+        into, number = folder.resolve().with_name(f"{folder.resolve().name}-{number}"), number + 1
+    if into != folder:
+        complain(f"{folder} got another discovery meanwhile, which stays as it is; this one is written to {into}")
+    return into
 
 
 def _subjects(

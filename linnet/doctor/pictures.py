@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +58,15 @@ def _odd(scan: Scan) -> list[Finding]:
     whole = scan.whole
     widths, heights = scan.widths.astype(np.int64), scan.heights.astype(np.int64)
     short, long = np.minimum(widths, heights), np.maximum(widths, heights)
+    times = long / np.maximum(short, 1)
 
-    def items(mask: NDArray[np.bool_], by: NDArray[np.int64]) -> list[Item]:
+    def items(mask: NDArray[np.bool_], by: NDArray[Any], ratio: bool = False) -> list[Item]:
         rows = np.flatnonzero(mask & whole)
         rows = rows[np.argsort(by[rows], kind="stable")]
-        return [Item(f"{widths[row]} x {heights[row]} pixels", (row,)) for row in rows.tolist()]
+        return [
+            Item(f"{widths[row]} x {heights[row]} pixels" + f": a square is 1/{times[row]:,.0f} of it" * ratio, (row,))
+            for row in rows.tolist()
+        ]
 
     return [
         *finding(
@@ -90,7 +95,7 @@ def _odd(scan: Scan) -> list[Finding]:
             Severity.NOTE,
             f"images at least {LONG:g} times as long as wide: {{n}}",
             "A net sees a square from the centre; cut out by hand what matters.",
-            items(long >= LONG * np.maximum(short, 1), -long * 1000 // np.maximum(short, 1)),
+            items(times >= LONG, -times, ratio=True),
         ),
         *finding(
             "blank-image",

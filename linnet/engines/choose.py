@@ -12,11 +12,11 @@ from torch import Tensor
 
 from linnet.engines.base import CannotRunError, Engine
 from linnet.engines.eager import open_compiled, open_eager
-from linnet.engines.hardware import bf16_is_fast
 from linnet.engines.int8 import open_int8
 from linnet.engines.parity import compare, complaint
 from linnet.engines.vino import open_vino
 from linnet.errors import RecipeError, RunError, nearest
+from linnet.hardware import bf16_is_fast
 from linnet.methods.base import Prediction
 from linnet.training.bundle import Bundle
 

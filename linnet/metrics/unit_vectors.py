@@ -24,6 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from linnet.hardware import bf16_is_fast
+
 __all__ = ["Array", "Units", "exact_similarities", "integer_rows", "roads", "slices", "unit_rows"]
 
 Array = Tensor | NDArray[Any]
@@ -124,8 +126,7 @@ def roads(dtype: torch.dtype | None, device: torch.device) -> tuple[torch.dtype,
     if dtype is None and device.type == "cuda":
         dtype = torch.float16
     elif dtype is None:
-        known = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
-        dtype = torch.bfloat16 if device.type == "cpu" and any(ask() for ask in known) else torch.float32
+        dtype = torch.bfloat16 if device.type == "cpu" and bf16_is_fast(device) else torch.float32
     wider = (torch.float32, torch.float64)
     if dtype in _HALVES:
         return (dtype, *wider)

@@ -163,7 +163,9 @@ class Recipe(BaseModel):
     warmup: float = Field(default=0.0, ge=0, description="epochs of linear rise at the start")
 
     # Machine
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="arithmetic of the net")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="arithmetic of the net; auto: bf16 where faster"
+    )
     channels_last: bool = Field(default=True, description="memory layout of images and weights")
     compile: bool = Field(default=False, description="compile the net (torch.compile)")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")

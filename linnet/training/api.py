@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,41 @@ def train(
         progress: show a progress bar; None shows it on a terminal.
 
     Raises:
-        RunError: the folder holds another run, or a run and `resume` is not given.
+        RunError: the folder holds another run, or a run and `resume` is not given, or another process trains there.
         RecipeError, ManifestError, SupervisionError, ImageError, DataError: as the parts say.
         NonFiniteError: the loss or a gradient is not finite.
     """
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; a run needs a folder: give another --out")
     place = find_place(recipe)
+    with _alone(out, place):
+        return _train(recipe, out, manifest, resume, progress, place)
+
+
+@contextmanager
+def _alone(out: Path, place: Place) -> Iterator[None]:
+    """Hold the run folder, which the first process does for all of them.
+
+    Raises:
+        RunError: another training holds it.
+    """
+    with ExitStack() as held:
+        refused = None
+        if place.main:
+            try:
+                held.enter_context(files.claimed(out, "a run"))
+            except RunError as error:
+                refused = error
+        if not place.agreed(refused is None):
+            raise refused or RunError(f"{out}: another process is writing a run to it")
+        yield
+
+
+def _train(
+    recipe: Recipe, out: Path, manifest: Manifest | None, resume: bool, progress: bool | None, place: Place
+) -> Run:
+    """Train into a folder that is held."""
     if manifest is None:
         manifest = load_data(recipe.data, Path(recipe.root) if recipe.root else None, **recipe.reading())
     data = prepare(recipe, manifest)
@@ -182,8 +212,6 @@ def _renew(out: Path, recipe: Recipe, _: TrainingData, place: Place) -> None:
 
 def _has_begun(out: Path, recipe: Recipe, data: TrainingData, resume: bool, place: Place) -> bool:
     """Whether the folder holds this very run; an error if it holds another, or `resume` was not given."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; a run needs a folder: give another --out")
     begun = (out / "recipe.json").exists()
     place.wait()  # all processes have looked before one writes
     if not begun:

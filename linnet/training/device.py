@@ -13,6 +13,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from linnet.errors import RecipeError
+from linnet.hardware import bf16_is_fast
 from linnet.losses.owned import Sharded
 from linnet.recipes import Recipe
 from linnet.training.allocator import keep_freed_memory
@@ -61,12 +62,6 @@ class Place:
             dist.barrier()
 
 
-def _bf16_is_fast(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-
-
 def find_place(recipe: Recipe) -> Place:
     """Choose the device and precision that a recipe asks for, and join the process group when launched in one.
 
@@ -89,7 +84,7 @@ def find_place(recipe: Recipe) -> Place:
         device = torch.device("cuda", state.local_process_index)
     precision: str = recipe.precision
     if precision == "auto":
-        precision = "bf16" if _bf16_is_fast(device) else "fp32"
+        precision = "bf16" if bf16_is_fast(device) else "fp32"
     if device.type == "cuda":
         # Same bits on resume: cuBLAS and cuDNN must choose the same sums in the same order every time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -15,15 +15,15 @@ __all__ = ["build_optimizer", "load_optimizer_state", "optimizer_state", "set_le
 def build_optimizer(stage: Stage, recipe: Recipe, *, scaled: bool = False) -> Optimizer:
     """The recipe's optimizer over a stage's groups; each group remembers its `lr_scale`.
 
-    `scaled` says that a gradient scaler may skip steps (fp16). The fused update then stays off: a skipped first step
-    would leave its momentum unwritten.
+    `scaled` says that a gradient scaler may skip steps (fp16), which it does around the plain update; all others take
+    the fused one.
     """
     groups = [{"params": group.parameters, "lr_scale": group.lr_scale} for group in stage.groups if group.parameters]
     groups = groups or [{"params": [], "lr_scale": 1.0}]  # a stage that fits in closed form has none
     if recipe.optimizer != "sgd":
         kind = AdamW if recipe.optimizer == "adamw" else Adam
         return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=not scaled)
-    return SGD(
+    sgd = SGD(
         groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
@@ -31,6 +31,21 @@ def build_optimizer(stage: Stage, recipe: Recipe, *, scaled: bool = False) -> Op
         weight_decay=recipe.weight_decay,
         fused=not scaled,
     )
+    if recipe.momentum and not scaled:
+        sgd.register_step_pre_hook(_begin_momentum)
+    return sgd
+
+
+def _begin_momentum(optimizer: Optimizer, *_: object) -> None:
+    """Give every parameter that now has its first gradient a momentum of zero, which makes the same step.
+
+    torch's fused update takes a group whose parameters all have a momentum or all have none, and a method that steps
+    twice in a batch (bigspn) first meets its second step's own parameters beside some that have moved already.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and "momentum_buffer" not in optimizer.state[parameter]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -48,6 +48,7 @@ class Evaluation:
         figures: by metric name, in percent but for those that `metrics.units` names.
         floors: what chance scores for the same metrics.
         marks: what a reader must know beside every figure, such as a leak; usually empty.
+        weights_sha256: of the bundle that was measured; "" in files from before it was recorded.
     """
 
     split: str
@@ -55,6 +56,7 @@ class Evaluation:
     figures: dict[str, float]
     floors: dict[str, float]
     marks: list[str] = field(default_factory=list)
+    weights_sha256: str = ""
 
 
 @dataclass
@@ -169,17 +171,31 @@ class Run:
             figures,
             chance,
             marks(self.recipe, self.bundle.card["start"]),
+            self.bundle.card["weights_sha256"],
         )
         if place.main:
             files.write_json(self._figures_path(split), asdict(evaluation))
         return evaluation
 
     def evaluated(self, split: str = "test") -> Evaluation | None:
-        """The figures that `evaluate` wrote last, unless the bundle is younger; None where there are none."""
+        """The figures that `evaluate` wrote last, of the weights that the bundle holds now; None where there are none.
+
+        What a file from before weights were recorded belongs to, only its time can tell: it counts unless the bundle
+        is younger, as it also looks in a copy that did not keep times. Such a split is measured anew.
+
+        Raises:
+            RunError: the file is damaged or of a newer Linnet.
+        """
         path, bundle = self._figures_path(split), self.folder / "bundle" / "bundle.json"
-        if not path.exists() or path.stat().st_mtime_ns < bundle.stat().st_mtime_ns:
+        if not path.exists():
             return None
-        return Evaluation(**files.read_json(path))
+        try:
+            found = Evaluation(**files.read_json(path))
+        except TypeError as error:
+            raise RunError(f"{path}: not the figures of a split ({error}); remove it to measure anew") from None
+        if found.weights_sha256:
+            return found if found.weights_sha256 == files.read_json(bundle)["weights_sha256"] else None
+        return found if path.stat().st_mtime_ns >= bundle.stat().st_mtime_ns else None
 
     def outputs(self, rows: NDArray[np.int64]) -> Outputs:
         """What the method says of some rows (n,) of the run's data, as `evaluate` asks it: float32, all test views."""

@@ -14,7 +14,6 @@ class Limits:
     Attributes:
         upload_bytes: the largest picture.
         pixels: the most pixels of a picture, as its header tells them.
-        narrow: the longer side is at most so many times the shorter one.
         batch: pictures that the net sees at once.
         wait: seconds that a picture waits for others to be seen with.
         uploads: requests with a picture that are in work at once, from their first byte to the answer.
@@ -26,7 +25,6 @@ class Limits:
 
     upload_bytes: int = 20 * 2**20
     pixels: int = 64_000_000
-    narrow: int = 40
     batch: int = 16
     wait: float = 0.004
     uploads: int = 64

@@ -37,7 +37,7 @@ def read_picture(content: bytes, limits: Limits, short_side: int = 0) -> Pixels:
             how `linnet predict` reads files; 0 decodes it whole.
 
     Raises:
-        Problem: 413 too many pixels, 415 another kind of file, 422 broken, cut short, animated or too narrow.
+        Problem: 413 too many pixels, 415 another kind of file, 422 broken, cut short or animated.
     """
     kind = kind_of(content)
     if kind is None:
@@ -103,10 +103,8 @@ def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
             "too-many-pixels",
             f"The picture has {width} x {height} pixels, more than the limit of {limits.pixels:,}. Send a smaller one.",
         )
-    if not width or not height or max(size) > limits.narrow * min(size):
-        raise Problem(
-            422, "too-narrow", f"The picture has {width} x {height} pixels; its sides may differ {limits.narrow} times."
-        )
+    if not width or not height:
+        raise Problem(422, "broken-image", f"The picture has {width} x {height} pixels: its header is damaged.")
 
 
 def thumbnail(pixels: Pixels, side: int) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 from linnet import files
 from linnet.cli.app import app
 from linnet.cli.cost import _prefixes
+from linnet.errors import RunError
 from linnet.training.run import Run
 from tests.training.tiny import SETTINGS
 
@@ -72,14 +74,33 @@ def test_cost_and_gain_in_one_table(folder: Path, tmp_path: Path) -> None:
     assert ("orthogonal-ensemble", "attention_overlap") in told and ("single", "attention_overlap") not in told
 
 
-def test_figures_are_measured_again_only_where_the_bundle_is_younger(folder: Path) -> None:
-    run = Run.open(folder / "both")
+def test_figures_belong_to_the_weights_they_were_measured_with(folder: Path, tmp_path: Path) -> None:
+    """Whatever the times of files, which a copy need not keep."""
+    shutil.copytree(folder / "both", tmp_path / "copy")
+    run = Run.open(tmp_path / "copy")
+    measured, bundle = tmp_path / "copy" / "evaluation-test.json", tmp_path / "copy" / "bundle" / "bundle.json"
     stored = run.evaluated()
-    assert stored is not None and stored == run.evaluate("test")
+    assert stored is not None and stored == Run.open(folder / "both").evaluate("test")
     assert run.evaluated("validation") is None
-    written = (folder / "both" / "evaluation-test.json").stat().st_mtime_ns
-    os.utime(folder / "both" / "bundle" / "bundle.json", ns=(written + 1, written + 1))  # clocks of files tick slowly
+    os.utime(measured, ns=(0, 0))
+    assert run.evaluated() == stored
+    os.utime(measured)
+    files.write_json(bundle, {**files.read_json(bundle), "weights_sha256": "0" * 64})  # trained anew
     assert run.evaluated() is None
+
+
+def test_figures_without_a_checksum_go_by_their_time(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "both", tmp_path / "copy")
+    run, measured = Run.open(tmp_path / "copy"), tmp_path / "copy" / "evaluation-test.json"
+    old = files.read_json(measured)
+    del old["weights_sha256"]
+    files.write_json(measured, old)
+    assert run.evaluated() is not None
+    os.utime(measured, ns=(0, 0))
+    assert run.evaluated() is None
+    files.write_json(measured, {**old, "more": 1})
+    with pytest.raises(RunError, match="not the figures of a split"):
+        run.evaluated()
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,37 @@ def test_broken_off_and_gone_on_with(run: Path, photos: Path, tmp_path: Path, mo
     assert np.array_equal(one.cluster, other.cluster) and one.clusters == other.clusters
 
 
+def test_two_do_not_write_to_one_folder(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second call is refused while the first works; a discovery that is copied there meanwhile is not overwritten."""
+    arguments = ["discover", run, photos / "coarse.csv", "--clusters", "2", "--out"]
+    other = tmp_path / "other"
+    assert call(*arguments, other).exit_code == 0
+    plain = linnet.discover.find._cluster
+    refused = []
+
+    def meanwhile(*given: object) -> object:
+        if not refused:
+            refused.append(call(*arguments, tmp_path / "found"))
+            (tmp_path / "found" / "discovery.json").write_bytes((other / "discovery.json").read_bytes())
+        return plain(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(linnet.discover.find, "_cluster", meanwhile)
+    done = call(*arguments, tmp_path / "found", "--seed", 7)
+    assert refused[0].exit_code == 2 and "another process is writing a discovery" in refused[0].output
+    assert done.exit_code == 0 and "got another discovery meanwhile" in done.output, done.output
+    assert (tmp_path / "found" / "discovery.json").read_bytes() == (other / "discovery.json").read_bytes()
+    assert not (tmp_path / "found" / "names.csv").exists()
+    kept = open_discovery(tmp_path / "found-2")
+    assert kept.card["settings"]["seed"] == 7 and (tmp_path / "found-2" / "names.csv").exists()
+
+
+def test_a_mistake_leaves_no_folder(tmp_path: Path) -> None:
+    done = call("discover", tmp_path / "no-run")
+    assert done.exit_code == 2 and "no run folder" in done.output and not list(tmp_path.iterdir())
+
+
 def test_measured_over_seeds_and_recorded(photos: Path, tmp_path: Path) -> None:
     folders = []
     for seed in (0, 1):

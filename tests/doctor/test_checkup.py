@@ -71,6 +71,7 @@ def test_every_planted_defect_is_found_with_its_files(tmp_path: Path) -> None:
     assert by_code["only-child"].items[0].classes == ("Owl", "Barn_Owl")
     assert {"imbalance", "class-without-test"} <= by_code.keys()
     assert by_code["duplicate-leak"].severity == Severity.ERROR == found.worst()
+    assert by_code["long-image"].items[0].says == "400 x 30 pixels: a square is 1/13 of it"
     ranks = [each.severity.rank for each in found.findings]
     assert ranks == sorted(ranks)
 

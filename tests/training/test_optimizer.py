@@ -33,6 +33,23 @@ def test_what_has_no_gradient_does_not_move(settings: dict[str, object]) -> None
         assert not torch.equal(mine, before[0]) and torch.equal(other, before[1])
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_parameters_meet_their_first_gradient_at_different_steps(momentum: float) -> None:
+    """As with two losses stepped in turn, which share a net: the fused update of SGD gives what the plain one does."""
+    ends = []
+    for scaled in (False, True):
+        net, first, second = (nn.Parameter(torch.linspace(1, 2, 5)) for _ in range(3))
+        recipe = tiny_recipe(momentum=momentum, weight_decay=0.1, nesterov=momentum > 0)
+        optimizer = build_optimizer(Stage("train", [ParameterGroup([net, first, second])]), recipe, scaled=scaled)
+        for own in (first, second, first, second):
+            optimizer.zero_grad(set_to_none=True)
+            (net * own).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        ends.append([net, first, second])
+    for fused, plain in zip(*ends, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-6, atol=1e-6)
+
+
 def test_adam_adds_weight_decay_to_the_gradient_and_adamw_does_not() -> None:
     """Where the loss asks for nothing, adam steps by lr and adamw by lr times the decay."""
     for name, expected in (("adam", 0.9), ("adamw", 0.99)):

@@ -46,6 +46,28 @@ def test_killed_runs_end_with_the_same_bits(method: str, tmp_path: Path) -> None
         assert _lines(broken) == _lines(whole)
 
 
+def test_two_do_not_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second training is refused while the first works, begun anew or resumed, and the first ends as if alone."""
+    recipe, folder = tiny_recipe(epochs=1), tmp_path / "run"
+    plain, refused = Loop.run, []
+
+    def meanwhile(loop: Loop) -> object:
+        if not refused:
+            for resume in (False, True):
+                with pytest.raises(RunError, match="another process is writing a run to") as said:
+                    train(recipe, folder, tiny_manifest(), resume=resume, progress=False)
+                refused.append(said)
+        return plain(loop)
+
+    monkeypatch.setattr(Loop, "run", meanwhile)
+    train(recipe, folder, tiny_manifest(), progress=False)
+    alone = train(recipe, tmp_path / "alone", tiny_manifest(), progress=False)
+    assert len(refused) == 2
+    assert {path.name for path in folder.iterdir()} == {path.name for path in alone.folder.iterdir()}
+    weights = "bundle/weights.safetensors"
+    assert files.digest(folder / weights) == files.digest(alone.folder / weights)
+
+
 def test_resume_checks_that_it_is_the_same_run(tmp_path: Path) -> None:
     """Another setting, or a folder taken without --resume, is one clear error; free settings may differ."""
     recipe, folder = tiny_recipe(epochs=1), tmp_path / "run"

@@ -49,6 +49,11 @@ def bomb(kind: str, side: int = 60_000) -> bytes:
     return bytes(content)
 
 
+def no_pixel() -> bytes:
+    """A PNG file whose header tells of a width of 0."""
+    return bomb("PNG").replace(struct.pack(">II", 60_000, 60_000), struct.pack(">II", 0, 60_000))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_each_kind_is_taken_by_its_content(client: TestClient, kind: str) -> None:
     content = picture(kind)
@@ -72,13 +77,19 @@ def test_each_kind_is_taken_by_its_content(client: TestClient, kind: str) -> Non
         (bomb("PNG"), (413, "too-many-pixels")),
         (bomb("WEBP"), (413, "too-many-pixels")),
         (bomb("JPEG"), (413, "too-many-pixels")),
-        (picture("PNG", (4000, 2)), (422, "too-narrow")),
+        (no_pixel(), (422, "broken-image")),
     ],
     ids=lambda value: str(value)[:24],
 )
 def test_each_bad_picture_has_its_answer(client: TestClient, content: bytes, expected: tuple[int, str]) -> None:
     assert send(client, content) == expected
     assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("size", [(4000, 2), (1, 50_000)])
+def test_long_pictures_are_taken(client: TestClient, size: tuple[int, int]) -> None:
+    """Only their middle is enlarged, here as in `linnet predict`."""
+    assert send(client, picture("PNG", size)) == (200, "")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
