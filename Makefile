@@ -45,6 +45,8 @@ style: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m linnet results > docs/results/tables.md
+	@mkdir -p docs/generated
+	$(BIN)/python -m typer linnet.cli.app utils docs --name linnet --output docs/generated/options.md > /dev/null
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP)

@@ -64,8 +64,9 @@ def render(
         and all(value is None or getattr(result, name) == value for name, value in wanted.items())
     ]
     if not kept:
-        have = sorted({(each.dataset, each.scale, each.split) for each in results})
-        raise RunError(f"no result for {wanted}; there are results for (dataset, scale, split) {have}")
+        asked = ", ".join(f"{name} {value!r}" for name, value in wanted.items() if value is not None)
+        have = sorted({f"dataset {each.dataset!r}, split {each.split!r}" for each in results})
+        raise RunError(f"no result for {asked}; there are results for: {'; '.join(have)}")
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in kept:
         groups.setdefault((result.dataset, result.scale, result.start), []).append(result)

@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from linnet.cli.app import app
 from linnet.cli.record import results_of
 from linnet.errors import RunError
 from linnet.recipes import Recipe, load_recipe
+from linnet.report.results import append_results
 
 
 def run(seed: int, **changes: Any) -> Any:
@@ -73,3 +76,12 @@ def test_runs_must_be_seeds_of_one_recipe() -> None:
         results_of([run(0), run(1, lr=0.2)], figures)
     with pytest.raises(RunError, match="a seed counts once"):
         results_of([run(0), run(0)], figures)
+
+
+def test_results_of_another_split_are_asked_for(tmp_path: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    kept_back = SimpleNamespace(split="validation", figures={"fine_recall@1": 50.0}, floors={}, marks=[])
+    append_results(record, results_of([run(0)], [kept_back]))
+    assert "50.00" in CliRunner().invoke(app, ["results", str(record), "--split", "val"]).output
+    refused = CliRunner().invoke(app, ["results", str(record)])
+    assert isinstance(refused.exception, RunError) and "split 'validation'" in str(refused.exception)

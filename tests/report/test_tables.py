@@ -86,7 +86,9 @@ def test_selection(results: list[Result]) -> None:
     assert "70.00" in render([*results, other], dataset="Pets", split="val")
     assert "coarse top-1" not in render(results, metrics=["fine_recall@1"])
     assert render(results, rows=["fine", "coarse"]).index("`fine`") < render(results, rows=["fine"]).index("`coarse`")
-    with pytest.raises(RunError, match=r"no result for .*SOP.*CIFAR-100"):
+    with pytest.raises(
+        RunError, match=r"^no result for dataset 'SOP', split 'test'; there are .*: dataset 'CIFAR-100'"
+    ):
         render(results, dataset="SOP")
 
 
