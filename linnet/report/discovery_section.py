@@ -20,6 +20,7 @@ from linnet.report.discovery_page import how
 from linnet.report.labels import heading
 from linnet.report.series import Measured
 from linnet.report.words import cited, never_seen
+from linnet.training.run import Run
 
 __all__ = ["MOST_DISCOVERIES", "ClassRow", "Discovered", "Figure", "Strips", "assign", "discovered"]
 
@@ -30,7 +31,7 @@ _OVERALL = ("cluster_accuracy", "cluster_nmi_within", "cluster_ari_within", "clu
 _ROWS = 60
 _EACH_END = 2
 _CLUSTERS = 6
-_TYPICAL, _BORDERLINE = 8, 4
+_TYPICAL, _BORDERLINE = 6, 6
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Discovered:
     named: int
 
 
-def assign(folders: Sequence[Path], runs: Sequence[Measured]) -> list[tuple[Path, Discovery, Measured]]:
+def assign(folders: Sequence[Path], runs: Sequence[Run]) -> list[tuple[Path, Discovery, Run]]:
     """Open discoveries, each with the run whose embeddings it is of.
 
     Raises:
@@ -132,7 +133,7 @@ def assign(folders: Sequence[Path], runs: Sequence[Measured]) -> list[tuple[Path
     """
     if len(folders) > MOST_DISCOVERIES:
         raise RunError(f"{len(folders)} discoveries; a page takes {MOST_DISCOVERIES}: name fewer")
-    bundles = {each.run.bundle.card["weights_sha256"]: each for each in reversed(runs)}
+    bundles = {each.bundle.card["weights_sha256"]: each for each in reversed(runs)}
     found = []
     for folder in folders:
         discovery = open_discovery(folder)
@@ -151,8 +152,8 @@ def _stranger(source: dict[str, Any]) -> str:
     return f"a discovery by {source.get('run') or source.get('embedding')} with the bundle {sha[:12]}"
 
 
-def _told(bundles: dict[str, Measured]) -> str:
-    return ", ".join(f"{each.run.folder} ({sha[:12]})" for sha, each in reversed(bundles.items()))
+def _told(bundles: dict[str, Run]) -> str:
+    return ", ".join(f"{each.folder} ({sha[:12]})" for sha, each in reversed(bundles.items()))
 
 
 def discovered(folder: Path, discovery: Discovery, measured: Measured, root: str | None = None) -> Discovered:

@@ -25,8 +25,8 @@ _COMPACT = 0.6
 _MARGIN = 16
 _LEAST_HEIGHT = 200
 _FINE = 12
-_LETTERS, _FINE_LETTERS = 10.5, 15.0
-"""How high letters are in the frame, which the page's style repeats; a map by fine class is shown half as large."""
+_LETTERS = 10.5
+"""How high letters are in the frame, which the page's style repeats."""
 
 _LETTER = 0.68
 """How wide a bold letter is, over its height, on average."""
@@ -76,7 +76,7 @@ def embedding_map(probe: Probe, most: int = MOST_POINTS) -> Map | None:
     points, height = _framed(found.points)
     data = probe.data
     coarse_names = class_names(data, data.coarse)
-    by_coarse = _panel("", (points, height, _LETTERS), probe.coarse[kept], coarse_names, np.arange(len(coarse_names)))
+    by_coarse = _panel("", points, height, probe.coarse[kept], coarse_names, np.arange(len(coarse_names)))
     fine: list[Panel] = []
     names = class_names(data, data.fine)
     try:
@@ -87,7 +87,7 @@ def embedding_map(probe: Probe, most: int = MOST_POINTS) -> Map | None:
         labels = np.where(probe.coarse[kept] == c, probe.fine[kept], -1)
         numbers, counts = np.unique(labels[labels >= 0], return_counts=True)
         largest = np.sort(numbers[np.argsort(-counts, kind="stable")[:_FINE]])
-        fine.append(_panel(coarse_names[c], (points, height, _FINE_LETTERS), labels, names, largest))
+        fine.append(_panel(coarse_names[c], points, None, labels, names, largest))
     return Map(found.method, found.trust, len(kept), height, _path(points), by_coarse, tuple(fine))
 
 
@@ -107,7 +107,8 @@ def _framed(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
 
 def _panel(
     title: str,
-    drawn: tuple[NDArray[np.float64], float, float],
+    points: NDArray[np.float64],
+    height: float | None,
     labels: NDArray[np.int64],
     names: Sequence[str],
     shown: NDArray[np.int64],
@@ -115,18 +116,18 @@ def _panel(
     """Groups of the classes that are shown and there; the names of the largest stand on the map where they fit.
 
     Args:
-        drawn: points, the height of the frame, and that of letters.
+        height: of the frame; None for a map without names, whose few classes differ in colour or shape.
     """
-    points, height, letters = drawn
     there = [int(number) for number in shown if (labels == number).any()]
     sizes = {number: int((labels == number).sum()) for number in there}
-    places = _labels({number: points[labels == number] for number in there}, sizes, names, letters, height)
+    members = {number: points[labels == number] for number in there}
+    places = {} if height is None else _labels(members, sizes, names, height)
     groups = [
         Group(
             names[number],
             place % COLOURS,
-            place // COLOURS % 2 == 1,
-            _path(points[labels == number]),
+            (place % 2 if height is None else place // COLOURS % 2) == 1,
+            _path(members[number]),
             sizes[number],
             places.get(number),
         )
@@ -141,31 +142,31 @@ def _path(points: NDArray[np.float64]) -> str:
 
 
 def _labels(
-    members: dict[int, NDArray[np.float64]], sizes: dict[int, int], names: Sequence[str], letters: float, height: float
+    members: dict[int, NDArray[np.float64]], sizes: dict[int, int], names: Sequence[str], height: float
 ) -> dict[int, tuple[float, float]]:
     """Where names stand, the largest classes first: by the point that is nearest to the class's median, where free.
 
     A class that is strewn over the map has no place of its own, and no name on it: the legend tells it. No two names
-    come nearer to each other than half a line. `letters` is their height, in the frame of `height`.
+    come nearer to each other than half a line, or leave the frame.
     """
     taken: list[tuple[float, float, float]] = []
     strewn = _spread(np.concatenate(list(members.values()))) if members else 0.0
     found: dict[int, tuple[float, float]] = {}
     for number in sorted(members, key=lambda each: -sizes[each])[:_MOST_LABELS]:
         own = members[number]
-        half = _LETTER / 2 * letters * len(names[number])
+        half = _LETTER / 2 * _LETTERS * len(names[number])
         if _spread(own) > _COMPACT * strewn or 2 * half > SIDE - 4:
             continue
         centre = np.median(own, axis=0)
         x, middle = (float(each) for each in own[np.argmin(((own - centre) ** 2).sum(1))])
         x = float(np.clip(x, half + 2, SIDE - half - 2))
-        for y in (middle, middle - 1.2 * letters, middle + 1.2 * letters):  # in its place, else just above or below
-            inside = letters / 2 + 2 <= y <= height - letters / 2 - 2
+        for y in (middle, middle - 1.2 * _LETTERS, middle + 1.2 * _LETTERS):  # in its place, else just above or below
+            inside = _LETTERS / 2 + 2 <= y <= height - _LETTERS / 2 - 2
             if inside and all(
-                abs(y - other) > 1.5 * letters or abs(x - at) > half + wide + letters for at, other, wide in taken
+                abs(y - other) > 1.5 * _LETTERS or abs(x - at) > half + wide + _LETTERS for at, other, wide in taken
             ):
                 taken.append((x, y, half))
-                found[number] = (round(x, 1), round(y + 0.36 * letters, 1))
+                found[number] = (round(x, 1), round(y + 0.36 * _LETTERS, 1))
                 break
     return found
 

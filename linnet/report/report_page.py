@@ -25,7 +25,7 @@ from linnet.report.gallery import Gallery, drawn_queries, gallery
 from linnet.report.page import MOST_BYTES, write_page
 from linnet.report.plane import Map, embedding_map
 from linnet.report.probe import Probe, image_name, images_of, probe
-from linnet.report.series import Collection, Measured, Series, gather
+from linnet.report.series import Collection, Series, gather
 from linnet.report.settings import Environment, Setting, environments, settings_of
 from linnet.report.training_charts import training_charts
 from linnet.report.words import learned_from, never_seen, part_played
@@ -49,7 +49,7 @@ _SECTIONS = (
     ("nearest", "Nearest images"),
     ("looks", "Where it looks"),
     ("map", "Map of the embedding"),
-    ("trust", "How sure it is"),
+    ("trust", "Calibration"),
     ("discovery", "Discovery"),
     ("training", "Training"),
     ("recipe", "Recipe and machine"),
@@ -144,8 +144,8 @@ def report_page(
         RunError: a discovery of none of these runs, or the page would be larger than `most`; nothing is written.
         RunError, RecipeError, ImageError: as the runs' own functions.
     """
+    found = assign(discoveries, runs)
     collections = gather(runs, split, say, data)
-    found = assign(discoveries, [run for each in collections for series in each.series for run in series.runs])
     chapters: list[Chapter] = []
     for each in collections:
         room = _MOST_SEEN_IN_ALL - sum(len(chapter.seen) for chapter in chapters)
@@ -166,7 +166,7 @@ def _chapter(
     collection: Collection,
     images: int,
     room: int,
-    found: Sequence[tuple[Path, Discovery, Measured]],
+    found: Sequence[tuple[Path, Discovery, Run]],
     say: Callable[[str], None],
 ) -> Chapter:
     """A collection's sections, of `room` series image by image, with the discoveries of its own runs."""
@@ -193,11 +193,11 @@ def _chapter(
 
 
 def _discoveries(
-    collection: Collection, found: Sequence[tuple[Path, Discovery, Measured]], say: Callable[[str], None]
+    collection: Collection, found: Sequence[tuple[Path, Discovery, Run]], say: Callable[[str], None]
 ) -> Iterator[Discovered]:
-    own = [id(run) for series in collection.series for run in series.runs]
-    for folder, discovery, measured in found:
-        if id(measured) in own:
+    own = [measured for series in collection.series for measured in series.runs]
+    for folder, discovery, run in found:
+        for measured in (each for each in own if each.run is run):
             say(f"{measured.name}: what was discovered, {folder}")
             yield discovered(folder, discovery, measured, measured.run.recipe.root)
 
