@@ -73,10 +73,11 @@ class ClassRow:
 
     @property
     def rank(self) -> float:
-        """By what coarse classes are better or worse: accuracy above its floors, else stability."""
+        """By what coarse classes are better: accuracy above the floors, else stability, which a single cluster has for
+        nothing."""
         if self.accuracy is not None:
             return self.accuracy.value - max(self.accuracy.chance, self.accuracy.single)
-        return self.stability or 0.0
+        return (self.stability or 0.0) if self.clusters > 1 else -1.0
 
 
 @dataclass(frozen=True)
@@ -266,11 +267,8 @@ def _chosen(discovery: Discovery, name: str, clusters: int) -> str:
         return ""
     clear = [each for each in tried if each["clear"]]
     best = max(clear or tried, key=lambda each: (each["stability"] - each["reference"], -each["number"]))
-    agree = f"halves agree {best['stability']:.2f}, without clusters {best['reference']:.2f}"
-    if not clear:
-        told = f"none stood clear; best {best['number']}: {agree}"
-    else:
-        told = agree
+    agree = f"{best['stability']:.2f} / {best['reference']:.2f}"
+    told = agree if clear else f"no number stood clear; best {best['number']}: {agree}"
     found = best["number"] if clear else 1
     return told if found == clusters else f"{told}; {found} at first, changed by hand since"
 

@@ -123,8 +123,7 @@ def part_played(split: str, series: Sequence[Series]) -> str:
     whose = "" if len(chosen) == len(series) else f" of {', '.join(each.name for each in chosen)}"
     steered = " and lowered the learning rate" if any(each.recipe.schedule == "plateau" for each in chosen) else ""
     return (
-        f"none of which was learned from, but these images chose the epoch{whose}{steered}: on images that had no part "
-        "the figures are likely to be lower"
+        f"none of which was learned from, but these images chose the epoch{whose}{steered}, which flatters the figures"
     )
 
 

@@ -65,8 +65,8 @@ def test_how_a_number_was_chosen(run: Run, found: Discovery) -> None:
         rows = {row.name: row.chosen for row in discovered(Path("found"), found, measured(run)).rows}
     finally:
         found.card["tried"] = {}
-    assert rows["fox"] == "halves agree 0.90, without clusters 0.20"
-    changed = "none stood clear; best 4: halves agree 0.90, without clusters 0.20; 1 at first, changed by hand since"
+    assert rows["fox"] == "0.90 / 0.20"
+    changed = "no number stood clear; best 4: 0.90 / 0.20; 1 at first, changed by hand since"
     assert rows["fish"] == changed and rows["bird"] == ""
 
 
