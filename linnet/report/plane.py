@@ -13,7 +13,7 @@ from linnet.explain.projection import choose_classes, project
 from linnet.randomness import permutation
 from linnet.report.probe import Probe, class_names
 
-__all__ = ["COLOURS", "MOST_POINTS", "SIDE", "Group", "Map", "Panel", "embedding_map"]
+__all__ = ["COLOURS", "MOST_POINTS", "SIDE", "Group", "Map", "Panel", "embedding_map", "place_labels"]
 
 SIDE = 400
 COLOURS = 12
@@ -121,7 +121,7 @@ def _panel(
     there = [int(number) for number in shown if (labels == number).any()]
     sizes = {number: int((labels == number).sum()) for number in there}
     members = {number: points[labels == number] for number in there}
-    places = {} if height is None else _labels(members, sizes, names, height)
+    places = {} if height is None else place_labels(members, sizes, names, height)
     groups = [
         Group(
             names[number],
@@ -141,7 +141,7 @@ def _path(points: NDArray[np.float64]) -> str:
     return "".join(f"M{x:g} {y:g}h0" for x, y in points)
 
 
-def _labels(
+def place_labels(
     members: dict[int, NDArray[np.float64]], sizes: dict[int, int], names: Sequence[str], height: float
 ) -> dict[int, tuple[float, float]]:
     """Where names stand, the largest classes first: by the point that is nearest to the class's median, where free.

@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 from linnet import files
 from linnet.cli.app import app
 from linnet.datasets import load_data
+from linnet.discover.pictures import write_images
 from linnet.errors import RunError
+from linnet.manifest import write_manifest
 from linnet.randomness import generator
 from linnet.report.chart import Curve, chart
 from linnet.report.comparison import judge
 from linnet.report.page import Album, write_page
+from linnet.report.plane import place_labels
 from linnet.report.report_page import report_page
 from linnet.training.api import train
 from linnet.training.run import Run
@@ -24,6 +27,9 @@ from tests.report.reader import assert_whole, read_page
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
 CHROMIUM = Path("/usr/bin/chromium")
+FOLDED = "[...document.querySelectorAll('details:not([open]) table')].filter(each => each.checkVisibility()).length"
+WIDE = "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > 689).length"
+BREAKS = "[...document.querySelectorAll('.part')].map(each => getComputedStyle(each).breakBefore)"
 KINDS: dict[str, dict[str, Any]] = {
     "coins": {"method": "coins", "options": {"lambda": 0.1}},
     "instance": {"method": "instance"},
@@ -114,21 +120,84 @@ def test_on_the_command_line(runs: dict[str, Run], tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: pages are not looked at in a browser")
-def test_in_a_browser_on_a_phone(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_in_a_browser(runs: dict[str, Run], tmp_path: Path) -> None:
+    """On a phone and on paper nothing is wider than the page; nothing is fetched; paper is light and folds nothing."""
     sync_api = pytest.importorskip("playwright.sync_api")
     report_page([runs["coins"], runs["fine"]], tmp_path / "page.html")
+    address = (tmp_path / "page.html").as_uri()
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             view = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-            page, said = view.new_page(), []
+            page, said, asked = view.new_page(), [], []
             page.on("console", lambda message, said=said: said.append(message.text))
             page.on("pageerror", lambda error, said=said: said.append(str(error)))
-            page.goto((tmp_path / "page.html").as_uri())
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(address)
+            folded = (
+                "[...document.querySelectorAll('details:not([open]) table')].filter(e => e.checkVisibility()).length"
+            )
+            assert page.evaluate(folded) == 0
+            page.emulate_media(media="print")
+            page.set_viewport_size({"width": 688, "height": 1000})  # A4 within its margins
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            assert page.evaluate("document.documentElement.scrollWidth") <= 688
+            assert page.evaluate(WIDE) == 0, "paper does not scroll"
+            assert page.evaluate(FOLDED) > 0, "paper opens what is folded"
+            assert page.evaluate(BREAKS) == ["auto", *["page"] * (page.locator(".part").count() - 1)]
+            page.emulate_media(media="screen")
+            page.set_viewport_size({"width": 390, "height": 844})
             page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
-            assert said == []
+            assert said == [] and [each for each in asked if not each.startswith("data:")] == [address]
         browser.close()
+
+
+def test_names_on_a_map_never_touch() -> None:
+    draw = generator(0, "map")
+    names = [("a long name " * 3 if number % 3 else "short") + str(number) for number in range(24)]
+    members = {number: draw.normal((200, 100), (60, 30), (1, 2)) + draw.normal(0, 2, (40, 2)) for number in range(24)}
+    found = place_labels(members, {number: 40 - number for number in range(24)}, names, 200.0)
+    boxes = [(x, y, 0.34 * 10.5 * len(names[number])) for number, (x, y) in found.items()]
+    assert 4 < len(boxes) < 24, "some fit, and some do not"
+    for place, (x, y, half) in enumerate(boxes):
+        assert half <= x <= 400 - half and 10 <= y <= 198
+        for other_x, other_y, wide in boxes[:place]:
+            assert abs(y - other_y) > 15 or abs(x - other_x) > half + wide
+
+
+def test_names_of_stages_stand_clear() -> None:
+    line = Curve("a", 0, tuple((float(n), 1.0 * n) for n in range(1, 41)))
+    stages = [(1.0, "encoder"), (11.0, "generator"), (12.0, "classifier"), (30.0, "a last one"), (40.0, "the end")]
+    drawn = chart("loss", "", [line], stages)
+    assert [name for _, name in drawn.stages] == ["generator", "", "a last one", ""], "a name without room goes"
+    assert len(drawn.curves[0].dots) == 40
+    many = chart("loss", "", [Curve(str(n), n, tuple((float(x), 1.0 * x) for x in range(900))) for n in range(24)])
+    assert sum(each.path.count("L") + 1 for each in many.curves) <= 4000
+
+
+def test_data_that_was_moved(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    manifest = write_images(tiny_manifest(), files.make_folder(old))
+    write_manifest(manifest, old / "photos.csv")
+    run = train(tiny_recipe(data=str(old / "photos.csv"), epochs=1), tmp_path / "run", progress=False)
+    run.evaluate()
+    old.rename(new)
+    command = ["report", str(run.folder), "--out", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(app, command)
+    told = " ".join(done.output.split())
+    assert done.exit_code == 2 and "images that it learned from cannot be read" in told
+    assert "--root FOLDER" in told and "--data PATH" in told
+    done = CliRunner().invoke(app, [*command, "--data", str(new / "photos.csv")])
+    assert done.exit_code == 0, done.output
+    assert_whole(read_page(tmp_path / "page.html"))
+    table = tmp_path / "photos.csv"  # the table alone, its images elsewhere
+    files.write_text(table, (new / "photos.csv").read_text())
+    done = CliRunner().invoke(app, [*command, "--data", str(table), "--root", str(new)])
+    assert done.exit_code == 0, done.output
+    files.write_text(table, "\n".join(table.read_text().splitlines()[:-1]))
+    done = CliRunner().invoke(app, [*command, "--data", str(table), "--root", str(new)])
+    assert done.exit_code == 2 and "is not what" in " ".join(done.output.split())
 
 
 def test_on_real_images(data_folder: Path, tmp_path: Path) -> None:
