@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -165,7 +166,8 @@ def _risk_chart(level: str, there: Sequence[_Level]) -> Chart | None:
     curves = [_curve(each, selective_risk(sure, right)) for each, sure, right in there if each.kind == "calibrated"]
     if not any(each.points for each in curves):
         return None
-    axes = Axes("% of the images answered, the surest first", False, (0, 100))
+    most = max(wrong for each in curves for _, wrong in each.points)
+    axes = Axes("% of the images answered, the surest first", False, (0, 100), (0, 10 * max(1, math.ceil(most / 10))))
     return chart(f"{level}: wrong answers", "% of the answers", curves, axes=axes)
 
 

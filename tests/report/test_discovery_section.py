@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -68,6 +70,19 @@ def test_how_a_number_was_chosen(run: Run, found: Discovery) -> None:
     assert rows["fox"] == "0.90 / 0.20"
     changed = "no number stood clear; best 4: 0.90 / 0.20; 1 at first, changed by hand since"
     assert rows["fish"] == changed and rows["bird"] == ""
+
+
+def test_without_fine_labels_stability_ranks(run: Run, found: Discovery, tmp_path: Path) -> None:
+    blind = replace(found, fine=np.full(len(found), -1))
+    shown = discovered(Path("found"), blind, measured(run))
+    assert shown.overall == () and shown.labelled == 0 and all(row.accuracy is None for row in shown.rows)
+    assert [row.stability for row in shown.rows] == sorted((row.stability or 0 for row in shown.rows), reverse=True)
+    assert all(known == "" for strip in shown.strips for _, known in strip.sheets)
+    save_discovery(blind, tmp_path / "found")
+    report_page([run], tmp_path / "page.html", discoveries=[tmp_path / "found"])
+    page = read_page(tmp_path / "page.html")
+    assert_whole(page)
+    assert "nothing says how right the clusters are" in page.text and "the most stable first" in page.text
 
 
 def test_on_a_page(run: Run, found: Discovery, tmp_path: Path) -> None:
