@@ -91,7 +91,8 @@ def test_on_the_split_of_the_fit_nothing_is_held_and_the_page_says_so(run: Run, 
     assert_whole(page)
     text = " ".join(page.text.split())
     told = "none of which was learned from, but these images chose the epoch, which flatters the figures"
-    assert f"38 validation images, {told}:" in text and f"38 validation images, {told}; as" in text
+    count = len(run.load().rows["validation"])
+    assert f"{count} validation images, {told}:" in text and f"{count} validation images, {told}; as" in text
     assert "this page is of the split that it was fitted on" in text
     report_page([run], tmp_path / "page.html")
     text = " ".join((tmp_path / "page.html").read_text().split())
