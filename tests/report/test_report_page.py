@@ -21,6 +21,8 @@ from linnet.report.comparison import judge
 from linnet.report.page import Album, write_page
 from linnet.report.plane import place_labels
 from linnet.report.report_page import report_page
+from linnet.report.series import Measured, Series
+from linnet.report.words import part_played
 from linnet.training.api import train
 from linnet.training.run import Run
 from tests.report.reader import assert_whole, read_page
@@ -117,6 +119,22 @@ def test_on_the_command_line(runs: dict[str, Run], tmp_path: Path) -> None:
     assert done.exit_code == 2 and "ends in .html" in done.output.replace("\n", " ")
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code == 2 and "no run folder" in done.output.replace("\n", " ")
+
+
+def test_what_the_images_had_to_do_with_training(runs: dict[str, Run]) -> None:
+    def series(number: int, kind: str, **settings: Any) -> Series:
+        run = Run(runs[kind].folder, runs[kind].recipe.change(**settings), runs[kind].data)
+        return Series(number, kind, (Measured(run, kind, run.load(), run.evaluate()),))
+
+    usual, last = series(0, "coins"), series(1, "last")
+    assert part_played("test", [usual, last]) == "which had no part in training or in the choice of the epoch"
+    assert "these images chose the epoch, which flatters" in part_played("validation", [usual])
+    assert "chose the epoch of coins, which flatters" in part_played("validation", [usual, last])
+    assert part_played("validation", [last]) == part_played("test", [usual])
+    assert "chose the epoch, which flatters" in part_played("test", [series(0, "coins", select_on="test")])
+    plateau = series(0, "coins", schedule="plateau")
+    assert "chose the epoch and lowered the learning rate, which" in part_played("validation", [plateau])
+    assert part_played("train", [usual]).startswith("which the runs learned from")
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: pages are not looked at in a browser")
