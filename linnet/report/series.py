@@ -26,6 +26,11 @@ __all__ = ["MOST_RUNS", "Collection", "Measured", "Series", "gather", "measured_
 MOST_RUNS = 24
 """Runs on one page."""
 
+_MOVED = (
+    "Where they were moved, say so: --root FOLDER (of a known data set, or what the image paths of a table are "
+    "relative to), --data PATH (the table or the folder of images itself)"
+)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -154,15 +159,16 @@ def _loaded(run: Run, data: str | None) -> TrainingData:
     """
     try:
         if data is None:
-            return run.load()
-        root = None if run.recipe.root is None else Path(run.recipe.root)
-        return run.load(load_data(data, root, **run.recipe.reading()))
+            loaded = run.load()
+        else:
+            root = None if run.recipe.root is None else Path(run.recipe.root)
+            loaded = run.load(load_data(data, root, **run.recipe.reading()))
     except (DataError, ManifestError) as error:
-        raise RunError(
-            f"{run.folder}: the images that it learned from cannot be read: {error}\nWhere they were moved, say so: "
-            "--root FOLDER (of a known data set, or what the image paths of a table are relative to), --data PATH (the "
-            "table or the folder of images itself)"
-        ) from None
+        raise RunError(f"{run.folder}: the images that it learned from cannot be read: {error}\n{_MOVED}") from None
+    manifest = loaded.manifest
+    if manifest.pixels is None and not (first := manifest.path(0)).exists():  # before minutes of work
+        raise RunError(f"{run.folder}: the images that it learned from are not there, {first} for one\n{_MOVED}")
+    return loaded
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

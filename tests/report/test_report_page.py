@@ -211,6 +211,9 @@ def test_data_that_was_moved(tmp_path: Path) -> None:
     assert_whole(read_page(tmp_path / "page.html"))
     table = tmp_path / "photos.csv"  # the table alone, its images elsewhere
     files.write_text(table, (new / "photos.csv").read_text())
+    done = CliRunner().invoke(app, [*command, "--data", str(table)])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 2 and "are not there" in told and "--root FOLDER" in told and "Traceback" not in told
     done = CliRunner().invoke(app, [*command, "--data", str(table), "--root", str(new)])
     assert done.exit_code == 0, done.output
     files.write_text(table, "\n".join(table.read_text().splitlines()[:-1]))
