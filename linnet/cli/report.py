@@ -41,11 +41,21 @@ def report(
     ] = None,
     root: Annotated[str | None, typer.Option(help="Folder that now holds the data set, or image paths.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda.")] = None,
+    discovery: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Show what linnet discover found with a run's embeddings; may be repeated."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The table or folder that the runs learned from, where it lies elsewhere now.")
+    ] = None,
     images: Annotated[
         int, typer.Option(min=10, help="Images of the split to look at one by one (confusions, gallery), at most.")
     ] = 10_000,
 ) -> None:
-    """Write one page on finished runs: figures with floors, curves, confusions, nearest images, maps."""
+    """Write one page on finished runs: figures with floors, curves, confusions, nearest images, maps.
+
+    Shows the calibration that linnet predict has left in a run, and discoveries made with its embeddings.
+    """
     from linnet.report.report_page import report_page
     from linnet.training.run import Run
 
@@ -56,5 +66,13 @@ def report(
     moved = {key: value for key, value in (("root", root), ("device", device)) if value is not None}
     for run in runs:
         run.recipe = run.recipe.change(**moved)
-    size = report_page(runs, target, split=split.value if split else None, images=images, say=tell)
+    size = report_page(
+        runs,
+        target,
+        split=split.value if split else None,
+        images=images,
+        discoveries=discovery or (),
+        data=data,
+        say=tell,
+    )
     tell(f"page: {target} ({size / 1e6:.1f} MB)")

@@ -7,10 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["BOUNDS", "expected_calibration_error", "fit_temperature", "likelihood"]
+__all__ = ["BINS", "BOUNDS", "expected_calibration_error", "fit_temperature", "likelihood"]
 
 BOUNDS = (0.02, 50.0)
 """Least and greatest temperature: where every validation image is right the best one would be 0."""
+
+BINS = 15
+"""Bins of the calibration error: as many as Guo et al. take."""
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -61,7 +64,7 @@ def _mean_loss(others: Tensor, own: Tensor, temperature: float) -> float:
     return float((torch.logsumexp(others / temperature, 1) - own / temperature).mean())
 
 
-def expected_calibration_error(probability: Tensor, right: Tensor, bins: int = 15) -> float:
+def expected_calibration_error(probability: Tensor, right: Tensor, bins: int = BINS) -> float:
     """How far probabilities (n,) are from the share that is right (bool, n), in percent.
 
     The mean over `bins` equally wide bins of |share right - mean probability|, weighted by their images (Naeini et

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from linnet.discover.model import Cluster, Discovery
-from linnet.discover.pictures import thumbnails
+from linnet.discover.model import Discovery
 from linnet.manifest import Manifest
+from linnet.report.cluster_sheets import SIDE, cluster_sheet, pictures
 from linnet.report.page import MOST_BYTES, write_page
 
-__all__ = ["discovery_page"]
+__all__ = ["discovery_page", "how"]
 
-_SIDE = 112
 _MOST_PICTURES = 3000
 _TYPICAL, _BORDERLINE, _REST = 12, 6, 18
-
-
-@dataclass(frozen=True)
-class _Picture:
-    pixels: NDArray[np.uint8]
-    title: str
-    caption: str
 
 
 def discovery_page(
@@ -54,8 +42,8 @@ def discovery_page(
     typical, borderline = max(3, int(_TYPICAL * share)), max(2, int(_BORDERLINE * share))
     content = {
         "title": title or f"{clusters:,} clusters of {len(discovery):,} images",
-        "about": list(_about(discovery)),
-        "side": _SIDE,
+        "about": list(how(discovery)),
+        "side": SIDE,
         "sections": [
             _section(discovery, manifest, c, typical, borderline)
             for c in range(len(discovery.coarse_names))
@@ -65,16 +53,16 @@ def discovery_page(
     return write_page("sheets.html.j2", content, target, most)
 
 
-def _about(discovery: Discovery) -> Iterator[str]:
-    """What was clustered and how, in words."""
+def how(discovery: Discovery) -> Iterator[str]:
+    """What was clustered and how, and what stability and borderline mean, in words."""
     source, settings = discovery.card.get("source", {}), discovery.card.get("settings", {})
     if source:
         which = f"{source['on']} images" if source.get("on") else "all images with a coarse label"
         yield f"Embedding: {source['embedding']}; {which}."
     if settings:
         number = {"auto": "as many clusters as are stable", "true": "as many clusters as fine classes are known"}
-        how = number.get(settings["clusters"], f"{settings['clusters']} clusters in each coarse class")
-        yield f"{settings['method']}, {how if settings['method'] == 'k-means' else 'dense places'}."
+        told = number.get(settings["clusters"], f"{settings['clusters']} clusters in each coarse class")
+        yield f"{settings['method']}, {told if settings['method'] == 'k-means' else 'dense places'}."
     yield (
         "Stability: how alike the cluster is to the most alike one found in random halves of the images, 0 to 1. "
         "Borderline images are nearest to another cluster: where they look like it, the border lies elsewhere or "
@@ -89,37 +77,7 @@ def _section(discovery: Discovery, manifest: Manifest, c: int, typical: int, bor
     return {
         "name": discovery.coarse_names[c],
         "told": f"{len(discovery.places(c)):,} images, {len(there)} clusters",
-        "clusters": [_cluster(discovery, manifest, c, each, typical, borderline) for each in there],
-        "rest": _pictures(discovery, manifest, shown.tolist(), {}),
+        "clusters": [cluster_sheet(discovery, manifest, c, each, typical, borderline) for each in there],
+        "rest": pictures(discovery, manifest, shown.tolist(), {}),
         "rest_told": f"{len(rest):,} images",
     }
-
-
-def _cluster(
-    discovery: Discovery, manifest: Manifest, c: int, cluster: Cluster, typical: int, borderline: int
-) -> dict[str, Any]:
-    """One cluster: what it is called, and its pictures; none is shown twice."""
-    first = discovery.typical(c, cluster.number, typical).tolist()
-    last: list[int] = []
-    if len(discovery.clusters[c]) > 1:
-        seen = set(first)
-        found = discovery.borderline(c, cluster.number, typical + borderline).tolist()
-        last = [place for place in found if place not in seen][:borderline]
-    second = dict(zip(discovery.places(c).tolist(), discovery.belonging(c).second.tolist(), strict=True))
-    near = {place: f"near {second[place]}" for place in last}  # the number: names may be long
-    stability = "" if cluster.stability is None else f", stability {cluster.stability:.2f}"
-    return {
-        "heading": f"{cluster.number}: {cluster.name}" if cluster.name else f"cluster {cluster.number}",
-        "told": f"{len(discovery.members(c, cluster.number)):,} images{stability}",
-        "typical": _pictures(discovery, manifest, first, {}),
-        "borderline": _pictures(discovery, manifest, last, near),
-    }
-
-
-def _pictures(discovery: Discovery, manifest: Manifest, places: list[int], captions: dict[int, str]) -> list[_Picture]:
-    rows = [int(discovery.rows[place]) for place in places]
-    seen = thumbnails(manifest, rows, _SIDE)
-    return [
-        _Picture(pixels, discovery.images[place], captions.get(place, ""))
-        for place, pixels in zip(places, seen, strict=True)
-    ]

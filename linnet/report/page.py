@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from linnet import files
+from linnet.errors import RunError
 from linnet.report.overlay import overlay
 
 __all__ = ["MOST_BYTES", "Album", "render", "templates", "write_page"]
 
 MOST_BYTES = 9_500_000
-"""A page is small enough for a mail; its pictures shrink to that."""
+"""A page is small enough for a mail; its pictures shrink to that, and a page that cannot is not written."""
 
 _LEAST_FACTOR = 0.05
 _SMALL = 64
@@ -95,12 +96,20 @@ def write_page(template: str, content: Mapping[str, Any], target: Path | str, mo
 
     Returns:
         Its size in bytes.
+
+    Raises:
+        RunError: it is larger even with the smallest pictures; nothing is written.
     """
     factor = 1.0
     while True:
         text = render(template, content, Album(factor))
         size = len(text.encode())
-        if size <= most or factor <= _LEAST_FACTOR:
+        if size <= most:
             files.write_text(target, text)
             return size
+        if factor <= _LEAST_FACTOR:
+            raise RunError(
+                f"{target}: {size / 1e6:.1f} MB with the smallest pictures, and a page is to stay below "
+                f"{most / 1e6:.1f} MB; show fewer runs, classes or images on it"
+            )
         factor = max(_LEAST_FACTOR, factor * min(0.9, math.sqrt(most / size)))

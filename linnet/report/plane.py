@@ -13,7 +13,7 @@ from linnet.explain.projection import choose_classes, project
 from linnet.randomness import permutation
 from linnet.report.probe import Probe, class_names
 
-__all__ = ["COLOURS", "MOST_POINTS", "SIDE", "Group", "Map", "Panel", "embedding_map"]
+__all__ = ["COLOURS", "MOST_POINTS", "SIDE", "Group", "Map", "Panel", "embedding_map", "place_labels"]
 
 SIDE = 400
 COLOURS = 12
@@ -25,6 +25,11 @@ _COMPACT = 0.6
 _MARGIN = 16
 _LEAST_HEIGHT = 200
 _FINE = 12
+_LETTERS = 10.5
+"""How high letters are in the frame, which the page's style repeats."""
+
+_LETTER = 0.68
+"""How wide a bold letter is, over its height, on average."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Panel:
-    """A map: `rest` is the path of all points that belong to no group."""
+    """A map of classes; it lies over `Map.all`."""
 
     title: str
     groups: tuple[Group, ...]
-    rest: str
 
 
 @dataclass(frozen=True)
 class Map:
-    """Maps of one run: method, trustworthiness, how many points, the height of the frame whose width is `SIDE`, and a
-    panel by coarse class and others by fine."""
+    """Maps of one run: method, trustworthiness, how many points, the height of the frame whose width is `SIDE`, the
+    path of all points, and a panel by coarse class and others by fine."""
 
     method: str
     trust: float
     points: int
     height: int
+    all: str
     coarse: Panel
     fine: tuple[Panel, ...]
 
@@ -71,8 +76,9 @@ def embedding_map(probe: Probe, most: int = MOST_POINTS) -> Map | None:
     points, height = _framed(found.points)
     data = probe.data
     coarse_names = class_names(data, data.coarse)
-    by_coarse = _panel("", points, probe.coarse[kept], coarse_names, np.arange(len(coarse_names)))
+    by_coarse = _panel("", points, height, probe.coarse[kept], coarse_names, np.arange(len(coarse_names)))
     fine: list[Panel] = []
+    names = class_names(data, data.fine)
     try:
         chosen = choose_classes(data, probe.rows[kept], None)
     except RunError:  # no fine labels
@@ -81,8 +87,8 @@ def embedding_map(probe: Probe, most: int = MOST_POINTS) -> Map | None:
         labels = np.where(probe.coarse[kept] == c, probe.fine[kept], -1)
         numbers, counts = np.unique(labels[labels >= 0], return_counts=True)
         largest = np.sort(numbers[np.argsort(-counts, kind="stable")[:_FINE]])
-        fine.append(_panel(coarse_names[c], points, labels, class_names(data, data.fine), largest))
-    return Map(found.method, found.trust, len(kept), height, by_coarse, tuple(fine))
+        fine.append(_panel(coarse_names[c], points, None, labels, names, largest))
+    return Map(found.method, found.trust, len(kept), height, _path(points), by_coarse, tuple(fine))
 
 
 def _framed(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
@@ -102,26 +108,32 @@ def _framed(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
 def _panel(
     title: str,
     points: NDArray[np.float64],
+    height: float | None,
     labels: NDArray[np.int64],
     names: Sequence[str],
     shown: NDArray[np.int64],
 ) -> Panel:
-    """Groups of the classes that are shown and there; the names of the largest stand on the map where they fit."""
+    """Groups of the classes that are shown and there; the names of the largest stand on the map where they fit.
+
+    Args:
+        height: of the frame; None for a map without names, whose few classes differ in colour or shape.
+    """
     there = [int(number) for number in shown if (labels == number).any()]
     sizes = {number: int((labels == number).sum()) for number in there}
-    places = _labels({number: points[labels == number] for number in there}, sizes, names)
+    members = {number: points[labels == number] for number in there}
+    places = {} if height is None else place_labels(members, sizes, names, height)
     groups = [
         Group(
             names[number],
             place % COLOURS,
-            place // COLOURS % 2 == 1,
-            _path(points[labels == number]),
+            (place % 2 if height is None else place // COLOURS % 2) == 1,
+            _path(members[number]),
             sizes[number],
             places.get(number),
         )
         for place, number in enumerate(there)
     ]
-    return Panel(title, tuple(groups), _path(points[~np.isin(labels, there)]))
+    return Panel(title, tuple(groups))
 
 
 def _path(points: NDArray[np.float64]) -> str:
@@ -129,27 +141,33 @@ def _path(points: NDArray[np.float64]) -> str:
     return "".join(f"M{x:g} {y:g}h0" for x, y in points)
 
 
-def _labels(
-    members: dict[int, NDArray[np.float64]], sizes: dict[int, int], names: Sequence[str]
+def place_labels(
+    members: dict[int, NDArray[np.float64]], sizes: dict[int, int], names: Sequence[str], height: float
 ) -> dict[int, tuple[float, float]]:
-    """Where names stand, the largest classes first: at the point that is nearest to the class's median, if free.
+    """Where names stand, the largest classes first: by the point that is nearest to the class's median, where free.
 
-    A class that is strewn over the map has no place of its own, and no name on it: the legend tells it.
+    A class that is strewn over the map has no place of its own, and no name on it: the legend tells it. No two names
+    come nearer to each other than half a line, or leave the frame.
     """
     taken: list[tuple[float, float, float]] = []
     strewn = _spread(np.concatenate(list(members.values()))) if members else 0.0
     found: dict[int, tuple[float, float]] = {}
     for number in sorted(members, key=lambda each: -sizes[each])[:_MOST_LABELS]:
         own = members[number]
-        if _spread(own) > _COMPACT * strewn:
+        half = _LETTER / 2 * _LETTERS * len(names[number])
+        if _spread(own) > _COMPACT * strewn or 2 * half > SIDE - 4:
             continue
         centre = np.median(own, axis=0)
-        x, y = own[np.argmin(((own - centre) ** 2).sum(1))]
-        half = min(3.6 * len(names[number]), SIDE / 2 - 2)
+        x, middle = (float(each) for each in own[np.argmin(((own - centre) ** 2).sum(1))])
         x = float(np.clip(x, half + 2, SIDE - half - 2))
-        if all(abs(y - other) > 13 or abs(x - at) > half + wide for at, other, wide in taken):
-            taken.append((x, float(y), half))
-            found[number] = (round(x, 1), round(float(y), 1))
+        for y in (middle, middle - 1.2 * _LETTERS, middle + 1.2 * _LETTERS):  # in its place, else just above or below
+            inside = _LETTERS / 2 + 2 <= y <= height - _LETTERS / 2 - 2
+            if inside and all(
+                abs(y - other) > 1.5 * _LETTERS or abs(x - at) > half + wide + _LETTERS for at, other, wide in taken
+            ):
+                taken.append((x, y, half))
+                found[number] = (round(x, 1), round(y + 0.36 * _LETTERS, 1))
+                break
     return found
 
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from linnet.explain.scores import readable
 from linnet.metrics.neighbours import nearest
 from linnet.randomness import permutation
 from linnet.report.series import Measured
+from linnet.report.words import cited
 from linnet.training.data import TrainingData
 from linnet.training.evaluate import Outputs
 
@@ -115,5 +115,5 @@ def image_name(data: TrainingData, row: int) -> str:
 
 
 def class_names(data: TrainingData, level: int) -> list[str]:
-    """The classes of a level as a reader writes them."""
-    return [readable(name) for name in data.manifest.taxonomy.classes[level]]
+    """The classes of a level as a reader writes them, very long names cut."""
+    return [cited(name) for name in data.manifest.taxonomy.classes[level]]

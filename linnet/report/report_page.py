@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from linnet.discover import Discovery
 from linnet.errors import RunError
 from linnet.explain.inputs import Inputs
 from linnet.explain.maps import Kind, Wanted
 from linnet.explain.pictures import View, look
 from linnet.explain.scores import readable
+from linnet.report.calibration_section import Calibrated, calibrated
 from linnet.report.chart import Chart
 from linnet.report.comparison import Line, compare, grouped, headline_lines
 from linnet.report.confusion import Confusions, confusions
 from linnet.report.data_summary import DataSummary, summarise
+from linnet.report.discovery_section import Discovered, assign, discovered
 from linnet.report.gallery import Gallery, drawn_queries, gallery
 from linnet.report.page import MOST_BYTES, write_page
 from linnet.report.plane import Map, embedding_map
@@ -25,7 +28,7 @@ from linnet.report.probe import Probe, image_name, images_of, probe
 from linnet.report.series import Collection, Series, gather
 from linnet.report.settings import Environment, Setting, environments, settings_of
 from linnet.report.training_charts import training_charts
-from linnet.report.words import learned_from, never_seen
+from linnet.report.words import learned_from, never_seen, part_played
 from linnet.training.run import Run
 
 __all__ = ["IMAGES", "Chapter", "Seen", "report_page"]
@@ -34,7 +37,23 @@ IMAGES = 10_000
 """Images of a split that are looked at one by one, at most."""
 
 _MOST_SEEN = 4
+_MOST_SEEN_IN_ALL = 8
+"""Series of a collection, and of the whole page, that are looked at image by image: what follows is most of a page."""
+
 _LOOKED_AT = 4
+
+_SECTIONS = (
+    ("results", "All figures"),
+    ("data", "Data"),
+    ("confusion", "What is taken for what"),
+    ("nearest", "Nearest images"),
+    ("looks", "Where it looks"),
+    ("map", "Map of the embedding"),
+    ("trust", "Calibration"),
+    ("discovery", "Discovery"),
+    ("training", "Training"),
+    ("recipe", "Recipe and machine"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,7 @@ class Seen:
     Attributes:
         series: whose.
         images: how many were looked at; `whole` whether that is the split.
-        confusions, gallery, plane, view: the sections; None where there is nothing to show.
+        confusions, gallery, plane, view, trust: the sections; None where there is nothing to show.
         names, truths: of the images in `view`.
     """
 
@@ -57,13 +76,15 @@ class Seen:
     view: View
     names: tuple[str, ...]
     truths: tuple[str, ...]
+    trust: Calibrated | None
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """One collection with all its sections."""
+    """One collection with all its sections; `part` is what its images had to do with training."""
 
     collection: Collection
+    part: str
     stories: tuple[tuple[Series, str, str], ...]
     headline: tuple[Line, ...]
     main: tuple[tuple[str, list[Line]], ...]
@@ -75,6 +96,18 @@ class Chapter:
     environments: tuple[Environment, ...]
     seen: tuple[Seen, ...]
     unseen: tuple[str, ...]
+    discoveries: tuple[Discovered, ...]
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """Key and title of the sections that are there, in order."""
+        there = {
+            "confusion": bool(self.seen),
+            "trust": any(each.trust for each in self.seen),
+            "discovery": bool(self.discoveries),
+        }
+        there |= dict.fromkeys(("nearest", "looks", "map"), bool(self.seen))
+        return [(key, title) for key, title in _SECTIONS if there.get(key, True)]
 
 
 def report_page(
@@ -83,6 +116,8 @@ def report_page(
     *,
     split: str | None = None,
     images: int = IMAGES,
+    discoveries: Sequence[Path] = (),
+    data: str | None = None,
     most: int = MOST_BYTES,
     say: Callable[[str], None] = lambda _: None,
 ) -> int:
@@ -90,13 +125,15 @@ def report_page(
 
     Figures are those of `Run.evaluate`: read where it has left them, else measured and left there. What is shown of
     single images (confusions, neighbours, maps) comes from one more pass over at most `images` of the split's images,
-    for the first run of each of the first four series of a collection.
+    for the first run of each of the first four series of a collection, and of no more than eight on the page.
 
     Args:
         runs: finished runs, of one collection or several.
         target: the file to write, .html.
         split: test (where there is one) or validation, when None.
         images: how many to look at one by one, at most.
+        discoveries: folders of discoveries made with these runs' embeddings.
+        data: the table or folder that the runs learned from, where it was moved; `Recipe.root` says the rest.
         most: bytes of the page; its pictures shrink to that.
         say: told what is being done.
 
@@ -104,10 +141,15 @@ def report_page(
         The page's size in bytes.
 
     Raises:
+        RunError: a discovery of none of these runs, or the page would be larger than `most`; nothing is written.
         RunError, RecipeError, ImageError: as the runs' own functions.
     """
-    collections = gather(runs, split, say)
-    chapters = [_chapter(each, images, say) for each in collections]
+    found = assign(discoveries, runs)
+    collections = gather(runs, split, say, data)
+    chapters: list[Chapter] = []
+    for each in collections:
+        room = _MOST_SEEN_IN_ALL - sum(len(chapter.seen) for chapter in chapters)
+        chapters.append(_chapter(each, images, min(_MOST_SEEN, room), found, say))
     names = [series.name for each in collections for series in each.series]
     content: dict[str, Any] = {
         "title": f"Report: {', '.join(names[:4])}{' and more' if len(names) > 4 else ''}",
@@ -120,13 +162,21 @@ def report_page(
     return write_page("report.html.j2", content, target, most)
 
 
-def _chapter(collection: Collection, images: int, say: Callable[[str], None]) -> Chapter:
+def _chapter(
+    collection: Collection,
+    images: int,
+    room: int,
+    found: Sequence[tuple[Path, Discovery, Run]],
+    say: Callable[[str], None],
+) -> Chapter:
+    """A collection's sections, of `room` series image by image, with the discoveries of its own runs."""
     lines = compare(collection)
     series = collection.series
     marks = [mark for each in series for run in each.runs for mark in _marks(each, run.evaluation.marks, series)]
-    seen = [_seen(each, images, say) for each in series[:_MOST_SEEN]]
+    seen = [_seen(each, images, say) for each in series[:room]]
     return Chapter(
         collection,
+        part_played(collection.split, series),
         tuple((each, learned_from(each.first), never_seen(each.first)) for each in series),
         tuple(headline_lines(collection, lines)),
         tuple(grouped(lines, True)),
@@ -137,8 +187,19 @@ def _chapter(collection: Collection, images: int, say: Callable[[str], None]) ->
         tuple(settings_of(series)),
         tuple(environments(series)),
         tuple(seen),
-        tuple(each.name for each in series[_MOST_SEEN:]),
+        tuple(each.name for each in series[room:]),
+        tuple(_discoveries(collection, found, say)),
     )
+
+
+def _discoveries(
+    collection: Collection, found: Sequence[tuple[Path, Discovery, Run]], say: Callable[[str], None]
+) -> Iterator[Discovered]:
+    own = [measured for series in collection.series for measured in series.runs]
+    for folder, discovery, run in found:
+        for measured in (each for each in own if each.run is run):
+            say(f"{measured.name}: what was discovered, {folder}")
+            yield discovered(folder, discovery, measured, measured.run.recipe.root)
 
 
 def _marks(series: Series, marks: Sequence[str], every: Sequence[Series]) -> list[str]:
@@ -166,6 +227,7 @@ def _seen(series: Series, images: int, say: Callable[[str], None]) -> Seen:
         view,
         names,
         truths,
+        calibrated(probed),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.datasets import DRAWN
-from linnet.errors import RunError
+from linnet.datasets import DRAWN, load_data
+from linnet.errors import DataError, ManifestError, RunError
 from linnet.manifest_read import normal_split
 from linnet.recipes import Recipe
 from linnet.recipes.model import FREE, PROVENANCE
@@ -25,6 +25,11 @@ __all__ = ["MOST_RUNS", "Collection", "Measured", "Series", "gather", "measured_
 
 MOST_RUNS = 24
 """Runs on one page."""
+
+_MOVED = (
+    "Where they were moved, say so: --root FOLDER (of a known data set, or what the image paths of a table are "
+    "relative to), --data PATH (the table or the folder of images itself)"
+)
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,16 @@ def measured_split(data: TrainingData, split: str | None) -> str:
     return normal_split(split) if split else ("test" if len(data.rows.get("test", ())) else "validation")
 
 
-def gather(runs: Sequence[Run], split: str | None, say: Callable[[str], None]) -> list[Collection]:
+def gather(
+    runs: Sequence[Run], split: str | None, say: Callable[[str], None], data: str | None = None
+) -> list[Collection]:
     """Measure runs, or read the figures that `linnet evaluate` left with them, and put together what belongs together.
 
+    Args:
+        data: the table or folder that the runs learned from, where it lies now; None looks where it was.
+
     Raises:
-        RunError: more runs than a page takes, or one of them twice.
+        RunError: more runs than a page takes, or one of them twice; or a run's data is not there, or another.
         RecipeError: a run's data has no such split.
     """
     if len(runs) > MOST_RUNS:
@@ -129,16 +139,36 @@ def gather(runs: Sequence[Run], split: str | None, say: Callable[[str], None]) -
     names = _names([run.folder for run in runs])
     together: dict[str, list[Measured]] = {}
     for run, name in zip(runs, names, strict=True):
-        data = run.load()
-        wanted = measured_split(data, split)
+        loaded = _loaded(run, data)
+        wanted = measured_split(loaded, split)
         evaluation = run.evaluated(wanted)
         if evaluation is None:
             say(f"measuring {name} on the split {wanted}")
             evaluation = run.evaluate(wanted)
         else:
             say(f"{name}: figures of the split {wanted} read from {run.folder}")
-        together.setdefault(_key(data, run.recipe, wanted), []).append(Measured(run, name, data, evaluation))
+        together.setdefault(_key(loaded, run.recipe, wanted), []).append(Measured(run, name, loaded, evaluation))
     return [_collection(each) for each in together.values()]
+
+
+def _loaded(run: Run, data: str | None) -> TrainingData:
+    """A run's data, from where it is said to lie now.
+
+    Raises:
+        RunError: it is not there, or another than the run learned from.
+    """
+    try:
+        if data is None:
+            loaded = run.load()
+        else:
+            root = None if run.recipe.root is None else Path(run.recipe.root)
+            loaded = run.load(load_data(data, root, **run.recipe.reading()))
+    except (DataError, ManifestError) as error:
+        raise RunError(f"{run.folder}: the images that it learned from cannot be read: {error}\n{_MOVED}") from None
+    manifest = loaded.manifest
+    if manifest.pixels is None and not (first := manifest.path(0)).exists():  # before minutes of work
+        raise RunError(f"{run.folder}: the images that it learned from are not there, {first} for one\n{_MOVED}")
+    return loaded
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

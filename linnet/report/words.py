@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from linnet.explain.scores import readable
 from linnet.methods import method_class
 from linnet.methods.base import Need
-from linnet.report.series import Measured
+from linnet.report.series import Measured, Series
 from linnet.training.data import TrainingData
 
-__all__ = ["explained", "key_metrics", "learned_from", "never_seen"]
+__all__ = ["cited", "explained", "key_metrics", "learned_from", "never_seen", "part_played"]
+
+_LONGEST = 60
+"""Letters of a name on a page."""
 
 _RULES: tuple[tuple[str, str], ...] = (
     (r"fine_top1_restricted_nonsingleton", "as restricted, over images whose coarse class has several {fine} classes"),
@@ -107,3 +111,23 @@ def never_seen(measured: Measured) -> str:
     if recipe.fine_selection:
         return f"No {level} label was used in training; labels of validation images chose the epoch"
     return f"No {level} label was used in training or in the choice of the epoch"
+
+
+def part_played(split: str, series: Sequence[Series]) -> str:
+    """What the images that figures are of had to do with training, as the end of a sentence about them."""
+    if split == "train":
+        return "which the runs learned from: what they know by heart, not what they would say of other images"
+    chosen = [each for each in series if each.recipe.select_on == split]
+    if not chosen:
+        return "which had no part in training or in the choice of the epoch"
+    whose = "" if len(chosen) == len(series) else f" of {', '.join(each.name for each in chosen)}"
+    steered = " and lowered the learning rate" if any(each.recipe.schedule == "plateau" for each in chosen) else ""
+    return (
+        f"none of which was learned from, but these images chose the epoch{whose}{steered}, which flatters the figures"
+    )
+
+
+def cited(name: str) -> str:
+    """A class's or an image's name as a reader writes it, cut where it is very long: a page has room for many."""
+    told = readable(name)
+    return told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from linnet.discover import Settings, discover, rename
 from linnet.discover.embed import Data, pixel_subjects
 from linnet.discover.pictures import thumbnails
+from linnet.errors import RunError
 from linnet.report.discovery_page import discovery_page
+from tests.report.reader import assert_whole, read_page
 from tests.training.tiny import tiny_manifest
 
 
@@ -21,9 +24,12 @@ def test_every_cluster_has_its_sheets(tmp_path: Path) -> None:
     text = (tmp_path / "sheets.html").read_text()
     assert size == len(text.encode()) and text.count("<article>") == 12 and text.count("<section") == 6
     assert "1: &lt;b&gt;red&lt;/b&gt;" in text and "<b>red" not in text
-    assert "http" not in text.replace("http-equiv", "") and "<script" not in text
+    assert_whole(read_page(tmp_path / "sheets.html"))
     assert "near " in text and "borderline" in text
-    assert discovery_page(found, manifest, tmp_path / "small.html", most=size // 3) < size
+    assert discovery_page(found, manifest, tmp_path / "small.html", most=size * 9 // 10) <= size * 9 // 10
+    with pytest.raises(RunError, match="with the smallest pictures"):
+        discovery_page(found, manifest, tmp_path / "none.html", most=20_000)
+    assert not (tmp_path / "none.html").exists()
 
 
 def test_noise_is_shown(tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,26 @@ from typer.testing import CliRunner
 from linnet import files
 from linnet.cli.app import app
 from linnet.datasets import load_data
+from linnet.discover.pictures import write_images
 from linnet.errors import RunError
+from linnet.manifest import write_manifest
 from linnet.randomness import generator
 from linnet.report.chart import Curve, chart
 from linnet.report.comparison import judge
 from linnet.report.page import Album, write_page
+from linnet.report.plane import place_labels
 from linnet.report.report_page import report_page
+from linnet.report.series import Measured, Series
+from linnet.report.words import part_played
 from linnet.training.api import train
 from linnet.training.run import Run
+from tests.report.reader import assert_whole, read_page
 from tests.training.tiny import tiny_manifest, tiny_recipe
 
 CHROMIUM = Path("/usr/bin/chromium")
-VOID = {"meta", "img", "br", "path", "circle", "link", "hr"}
+FOLDED = "[...document.querySelectorAll('details:not([open]) table')].filter(each => each.checkVisibility()).length"
+WIDE = "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > 689).length"
+BREAKS = "[...document.querySelectorAll('.part')].map(each => getComputedStyle(each).breakBefore)"
 KINDS: dict[str, dict[str, Any]] = {
     "coins": {"method": "coins", "options": {"lambda": 0.1}},
     "instance": {"method": "instance"},
@@ -41,33 +46,6 @@ KINDS: dict[str, dict[str, Any]] = {
         "options": {"dim": 16, "hidden": 16, "reduced": 8},
     },
 }
-
-
-class Reader(HTMLParser):
-    """Collects tags and headings, and holds every tag to be closed where it must be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, tag
-
-
-def parse(text: str) -> Reader:
-    page = Reader()
-    page.feed(text)
-    assert page.open == []
-    return page
 
 
 def made(folder: Path, **settings: Any) -> Run:
@@ -86,18 +64,7 @@ def test_every_kind_of_run_gives_a_whole_page(runs: dict[str, Run], kind: str, t
     size = report_page([runs[kind]], target)
     text = target.read_text()
     assert size == len(text.encode()) < 2_000_000
-    page = parse(text)
-    addresses = [
-        value for _, each in page.tags for name, value in each.items() if name in ("src", "href", "xlink:href")
-    ]
-    assert all(str(each).startswith(("data:image/", "#")) for each in addresses), "nothing is fetched"
-    assert not re.findall(r"url\(|@import|<script", text)
-    anchors = {each.get("id") for _, each in page.tags}
-    assert all(str(each)[1:] in anchors for each in addresses if str(each).startswith("#"))
-    assert all(each.get("alt") for tag, each in page.tags if tag == "img")
-    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1 and all(b <= a + 1 for a, b in pairwise(levels)), levels
-    assert "prefers-color-scheme: dark" in text and "width=device-width" in text and "@media print" in text
+    assert_whole(read_page(target))
     written = files.read_json(runs[kind].folder / "evaluation-test.json")
     for metric, value in written["figures"].items():
         assert f"{value:.2f}" in text, metric
@@ -154,22 +121,104 @@ def test_on_the_command_line(runs: dict[str, Run], tmp_path: Path) -> None:
     assert done.exit_code == 2 and "no run folder" in done.output.replace("\n", " ")
 
 
+def test_what_the_images_had_to_do_with_training(runs: dict[str, Run]) -> None:
+    def series(number: int, kind: str, **settings: Any) -> Series:
+        run = Run(runs[kind].folder, runs[kind].recipe.change(**settings), runs[kind].data)
+        return Series(number, kind, (Measured(run, kind, run.load(), run.evaluate()),))
+
+    usual, last = series(0, "coins"), series(1, "last")
+    assert part_played("test", [usual, last]) == "which had no part in training or in the choice of the epoch"
+    assert "these images chose the epoch, which flatters" in part_played("validation", [usual])
+    assert "chose the epoch of coins, which flatters" in part_played("validation", [usual, last])
+    assert part_played("validation", [last]) == part_played("test", [usual])
+    assert "chose the epoch, which flatters" in part_played("test", [series(0, "coins", select_on="test")])
+    plateau = series(0, "coins", schedule="plateau")
+    assert "chose the epoch and lowered the learning rate, which" in part_played("validation", [plateau])
+    assert part_played("train", [usual]).startswith("which the runs learned from")
+
+
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: pages are not looked at in a browser")
-def test_in_a_browser_on_a_phone(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_in_a_browser(runs: dict[str, Run], tmp_path: Path) -> None:
+    """On a phone and on paper nothing is wider than the page; nothing is fetched; paper is light and folds nothing."""
     sync_api = pytest.importorskip("playwright.sync_api")
     report_page([runs["coins"], runs["fine"]], tmp_path / "page.html")
+    address = (tmp_path / "page.html").as_uri()
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             view = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-            page, said = view.new_page(), []
+            page, said, asked = view.new_page(), [], []
             page.on("console", lambda message, said=said: said.append(message.text))
             page.on("pageerror", lambda error, said=said: said.append(str(error)))
-            page.goto((tmp_path / "page.html").as_uri())
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(address)
+            folded = (
+                "[...document.querySelectorAll('details:not([open]) table')].filter(e => e.checkVisibility()).length"
+            )
+            assert page.evaluate(folded) == 0
+            page.emulate_media(media="print")
+            page.set_viewport_size({"width": 688, "height": 1000})  # A4 within its margins
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            assert page.evaluate("document.documentElement.scrollWidth") <= 688
+            assert page.evaluate(WIDE) == 0, "paper does not scroll"
+            assert page.evaluate(FOLDED) > 0, "paper opens what is folded"
+            assert page.evaluate(BREAKS) == ["auto", *["page"] * (page.locator(".part").count() - 1)]
+            page.emulate_media(media="screen")
+            page.set_viewport_size({"width": 390, "height": 844})
             page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
-            assert said == []
+            assert said == [] and [each for each in asked if not each.startswith("data:")] == [address]
         browser.close()
+
+
+def test_names_on_a_map_never_touch() -> None:
+    draw = generator(0, "map")
+    names = [("a long name " * 3 if number % 3 else "short") + str(number) for number in range(24)]
+    members = {number: draw.normal((200, 100), (60, 30), (1, 2)) + draw.normal(0, 2, (40, 2)) for number in range(24)}
+    found = place_labels(members, {number: 40 - number for number in range(24)}, names, 200.0)
+    boxes = [(x, y, 0.34 * 10.5 * len(names[number])) for number, (x, y) in found.items()]
+    assert 4 < len(boxes) < 24, "some fit, and some do not"
+    for place, (x, y, half) in enumerate(boxes):
+        assert half <= x <= 400 - half and 10 <= y <= 198
+        for other_x, other_y, wide in boxes[:place]:
+            assert abs(y - other_y) > 15 or abs(x - other_x) > half + wide
+
+
+def test_names_of_stages_stand_clear() -> None:
+    line = Curve("a", 0, tuple((float(n), 1.0 * n) for n in range(1, 41)))
+    stages = [(1.0, "encoder"), (11.0, "generator"), (12.0, "classifier"), (30.0, "a last one"), (40.0, "the end")]
+    drawn = chart("loss", "", [line], stages)
+    assert [name for _, name in drawn.stages] == ["generator", "", "a last one", ""], "a name without room goes"
+    assert len(drawn.curves[0].dots) == 40
+    many = chart("loss", "", [Curve(str(n), n, tuple((float(x), 1.0 * x) for x in range(900))) for n in range(24)])
+    assert sum(each.path.count("L") + 1 for each in many.curves) <= 4000
+
+
+def test_data_that_was_moved(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    manifest = write_images(tiny_manifest(), files.make_folder(old))
+    write_manifest(manifest, old / "photos.csv")
+    run = train(tiny_recipe(data=str(old / "photos.csv"), epochs=1), tmp_path / "run", progress=False)
+    run.evaluate()
+    old.rename(new)
+    command = ["report", str(run.folder), "--out", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(app, command)
+    told = " ".join(done.output.split())
+    assert done.exit_code == 2 and "images that it learned from cannot be read" in told
+    assert "--root FOLDER" in told and "--data PATH" in told
+    done = CliRunner().invoke(app, [*command, "--data", str(new / "photos.csv")])
+    assert done.exit_code == 0, done.output
+    assert_whole(read_page(tmp_path / "page.html"))
+    table = tmp_path / "photos.csv"  # the table alone, its images elsewhere
+    files.write_text(table, (new / "photos.csv").read_text())
+    done = CliRunner().invoke(app, [*command, "--data", str(table)])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 2 and "are not there" in told and "--root FOLDER" in told and "Traceback" not in told
+    done = CliRunner().invoke(app, [*command, "--data", str(table), "--root", str(new)])
+    assert done.exit_code == 0, done.output
+    files.write_text(table, "\n".join(table.read_text().splitlines()[:-1]))
+    done = CliRunner().invoke(app, [*command, "--data", str(table), "--root", str(new)])
+    assert done.exit_code == 2 and "is not what" in " ".join(done.output.split())
 
 
 def test_on_real_images(data_folder: Path, tmp_path: Path) -> None:
@@ -180,4 +229,4 @@ def test_on_real_images(data_folder: Path, tmp_path: Path) -> None:
     report_page([run], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "200 test images" in text and "aquatic mammals" in text
-    parse(text)
+    assert_whole(read_page(tmp_path / "page.html"))
