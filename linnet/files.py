@@ -30,6 +30,7 @@ __all__ = [
     "read_json",
     "remove",
     "remove_folder",
+    "remove_unfinished",
     "truncate",
     "write_bytes",
     "write_json",
@@ -161,6 +162,13 @@ def remove_folder(target: Path | str) -> None:
     target = Path(target)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
+
+
+def remove_unfinished(folder: Path | str) -> None:
+    """Delete what writers left half written in a folder when they were killed; only for who holds the folder."""
+    for pattern in (".*.tmp.*", ".tmp??????"):  # ours, and those that safetensors renames to ours
+        for path in Path(folder).glob(pattern):
+            remove(path)
 
 
 def make_folder(target: Path | str) -> Path:

@@ -82,7 +82,7 @@ def train(
 
 @contextmanager
 def _alone(out: Path, place: Place) -> Iterator[None]:
-    """Hold the run folder, which the first process does for all of them.
+    """Hold the run folder, which the first process does for all of them, and clear it of files half written.
 
     Raises:
         RunError: another training holds it.
@@ -92,6 +92,8 @@ def _alone(out: Path, place: Place) -> Iterator[None]:
         if place.main:
             try:
                 held.enter_context(files.claimed(out, "a run"))
+                for folder in (out, out / "checkpoints", out / "bundle"):
+                    files.remove_unfinished(folder)
             except RunError as error:
                 refused = error
         if not place.agreed(refused is None):

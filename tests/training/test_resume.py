@@ -68,6 +68,41 @@ def test_two_do_not_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.Monk
     assert files.digest(folder / weights) == files.digest(alone.folder / weights)
 
 
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    """A checkpoint can be large, and a run killed often. The names are those that a kill while writing leaves."""
+    program = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import save_file
+from linnet import files
+folder = Path(sys.argv[1])
+
+def kill() -> None:
+    while not any(path.stat().st_size for path in folder.iterdir()):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill, daemon=True).start()
+with files.atomic_path(folder / "checkpoint.safetensors") as aside:
+    save_file({str(n): np.zeros(2**20, np.uint8) for n in range(200)}, aside) if sys.argv[2] == "inner" else None
+    aside.write_bytes(b"half")
+    time.sleep(60)
+"""
+    recipe, folder = tiny_recipe(epochs=1), tmp_path / "run"
+    train(recipe, folder, tiny_manifest(), progress=False)
+    there = {path.name for path in (folder / "checkpoints").iterdir()}
+    for kind in ("inner", "outer"):
+        left = tmp_path / kind
+        left.mkdir()
+        subprocess.run([sys.executable, "-c", program, str(left), kind], cwd=ROOT, check=False, timeout=60)
+        (half,) = left.iterdir()
+        half.rename(folder / "checkpoints" / half.name)
+    assert len(list((folder / "checkpoints").iterdir())) == len(there) + 2
+    train(recipe, folder, tiny_manifest(), resume=True, progress=False)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == there
+
+
 def test_resume_checks_that_it_is_the_same_run(tmp_path: Path) -> None:
     """Another setting, or a folder taken without --resume, is one clear error; free settings may differ."""
     recipe, folder = tiny_recipe(epochs=1), tmp_path / "run"
