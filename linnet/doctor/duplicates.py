@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -10,7 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.doctor.looks import alike, codes, flat
 from linnet.doctor.near import TooManyError, near_pairs
 from linnet.doctor.scan import Scan
@@ -22,6 +21,20 @@ RADIUS = 8
 """Bits, of 64, in which the codes of near duplicates may differ; a close compare of what is found decides."""
 
 _MOST_PAIRS = 1_000_000
+
+_EQUAL = (
+    (Code.DUPLICATE_LEAK, Severity.ERROR),
+    (Code.DUPLICATE_CONFLICT, Severity.ERROR),
+    (Code.DUPLICATE, Severity.WARNING),
+)
+_NEAR = (
+    (Code.NEAR_DUPLICATE_LEAK, Severity.WARNING),
+    (Code.NEAR_DUPLICATE_CONFLICT, Severity.WARNING),
+    (Code.NEAR_DUPLICATE, Severity.NOTE),
+)
+"""Of leaks, of contradicting labels, and of what is merely there twice."""
+
+_Kinds = tuple[tuple[Code, Severity], tuple[Code, Severity], tuple[Code, Severity]]
 
 
 @dataclass(frozen=True)
@@ -82,52 +95,49 @@ def duplicate_findings(manifest: Manifest, scan: Scan) -> tuple[list[Finding], l
     """Findings on equal and on nearly equal images, and all cases of them, the gravest first, to show."""
     groups = exact_groups(scan)
     exact = [Same(group) for group in groups if len(group) > 1]
-    findings = _told(manifest, exact, "duplicate", "equal images", (Severity.ERROR, Severity.ERROR, Severity.WARNING))
+    findings = _told(manifest, exact, _EQUAL, "equal images")
     try:
         near = near_duplicates(scan, groups)
     except TooManyError:
         title = "so many images look alike that near duplicates cannot be told from the rest"
         advice = "Look at some of them; frames of one film belong into one split. Equal files were found all the same."
-        return [*findings, Finding("too-alike", Severity.WARNING, title, advice)], exact
-    levels = (Severity.WARNING, Severity.WARNING, Severity.NOTE)
-    return findings + _told(manifest, near, "near-duplicate", "near duplicates", levels), exact + near
+        return [*findings, Finding(Code.TOO_ALIKE, Severity.WARNING, title, advice)], exact
+    return findings + _told(manifest, near, _NEAR, "near duplicates"), exact + near
 
 
-def _told(
-    manifest: Manifest, cases: list[Same], code: str, called: str, severities: tuple[Severity, Severity, Severity]
-) -> list[Finding]:
+def _told(manifest: Manifest, cases: list[Same], kinds: _Kinds, called: str) -> list[Finding]:
     """Findings on leaks, on contradicting labels, and on what is merely there twice."""
-    kinds: dict[str, list[Item]] = defaultdict(list)
+    leak, conflict, plain = kinds
+    leaks: list[Item] = []
+    conflicts: list[Item] = []
+    rest: list[Item] = []
     for same in cases:
         likeness = f" (likeness {same.correlation:.3f})" if same.other else ""
         splits, classes = tuple(dict.fromkeys(_splits(manifest, same))), _conflict(manifest, same)
         if splits:
-            kinds["leak"].append(Item(f"in {' and '.join(splits)}{likeness}", same.all_rows))
+            leaks.append(Item(f"in {' and '.join(splits)}{likeness}", same.all_rows))
         if classes:
-            kinds["conflict"].append(Item(f"labelled {' and '.join(classes)}{likeness}", same.all_rows, classes))
+            conflicts.append(Item(f"labelled {' and '.join(classes)}{likeness}", same.all_rows, classes))
         if not splits and not classes:
-            kinds["plain"].append(Item(likeness.strip(" ()"), same.all_rows))
+            rest.append(Item(likeness.strip(" ()"), same.all_rows))
     return [
         *finding(
-            f"{code}-leak",
-            severities[0],
+            *leak,
             f"{called} across splits: {{n}}, so that figures on one split are learnt from another",
             "Take them out of one of the splits, out of train by preference; else every figure is too high.",
-            kinds["leak"],
+            leaks,
         ),
         *finding(
-            f"{code}-conflict",
-            severities[1],
+            *conflict,
             f"{called} under different classes: {{n}}",
             "Look at them and correct the labels: one of each is wrong, or both classes are in the picture.",
-            kinds["conflict"],
+            conflicts,
         ),
         *finding(
-            code,
-            severities[2],
+            *plain,
             f"{called} of one class and split: {{n}}",
             "Keep one of each: copies make the training set look larger, and search answer with the same picture.",
-            kinds["plain"],
+            rest,
         ),
     ]
 

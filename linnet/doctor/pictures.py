@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.doctor.looks import LOOK
 from linnet.doctor.scan import Scan
 
@@ -22,18 +22,18 @@ LONG = 5.0
 """Longer side over shorter side from which on an image is long."""
 
 _TAKE_OUT = "Mend or replace them, or take their rows out; training refuses to begin with them."
-_BROKEN: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
+_BROKEN: tuple[tuple[Code, str, str, Callable[[str], bool]], ...] = (
     (
-        "missing-file",
+        Code.MISSING_FILE,
         "files that are not there: {n}",
         "Correct the paths, or give --root.",
         lambda r: r == "no such file",
     ),
-    ("empty-file", "empty files: {n}", _TAKE_OUT, lambda r: "is empty" in r),
-    ("not-an-image", "files that are no image in a known format: {n}", _TAKE_OUT, lambda r: "known format" in r),
-    ("truncated-image", "truncated images: {n}", _TAKE_OUT, lambda r: "truncated" in r.lower()),
-    ("bomb", "images of more pixels than are read: {n}", "Scale them down.", lambda r: "decompression bomb" in r),
-    ("damaged-image", "damaged images: {n}", _TAKE_OUT, lambda r: True),
+    (Code.EMPTY_FILE, "empty files: {n}", _TAKE_OUT, lambda r: "is empty" in r),
+    (Code.NOT_AN_IMAGE, "files that are no image in a known format: {n}", _TAKE_OUT, lambda r: "known format" in r),
+    (Code.TRUNCATED_IMAGE, "truncated images: {n}", _TAKE_OUT, lambda r: "truncated" in r.lower()),
+    (Code.BOMB, "images of more pixels than are read: {n}", "Scale them down.", lambda r: "decompression bomb" in r),
+    (Code.DAMAGED_IMAGE, "damaged images: {n}", _TAKE_OUT, lambda r: True),
 )
 """Code, title, advice, and which reasons of a decoder are meant; the first that fits counts."""
 
@@ -44,7 +44,7 @@ def picture_findings(scan: Scan) -> list[Finding]:
 
 
 def _broken(scan: Scan) -> list[Finding]:
-    kinds: dict[str, list[Item]] = defaultdict(list)
+    kinds: dict[Code, list[Item]] = defaultdict(list)
     for row, reason in sorted(scan.broken.items()):
         code = next(code for code, _, _, fits in _BROKEN if fits(reason))
         kinds[code].append(Item(reason, (row,)))
@@ -65,35 +65,35 @@ def _odd(scan: Scan) -> list[Finding]:
 
     return [
         *finding(
-            "several-frames",
+            Code.SEVERAL_FRAMES,
             Severity.WARNING,
             "animated images, or files of several pages: {n}",
             "Only the first frame is used; save it as an image of its own, or take these out.",
             [Item("", (row,)) for row in np.flatnonzero(scan.several & whole).tolist()],
         ),
         *finding(
-            "huge-image",
+            Code.HUGE_IMAGE,
             Severity.WARNING,
             f"images of {HUGE // 1_000_000} million pixels or more: {{n}}",
             "Scale them down: decoding them in every epoch is slow.",
             items(widths * heights >= HUGE, -(widths * heights)),
         ),
         *finding(
-            "tiny-image",
+            Code.TINY_IMAGE,
             Severity.WARNING,
             f"images less than {TINY} pixels high or wide: {{n}}",
             "Are they thumbnails? Replace them by the pictures themselves.",
             items(short < TINY, short),
         ),
         *finding(
-            "long-image",
+            Code.LONG_IMAGE,
             Severity.NOTE,
             f"images at least {LONG:g} times as long as wide: {{n}}",
             "A net sees a square from the centre; cut out by hand what matters.",
             items(long >= LONG * np.maximum(short, 1), -long * 1000 // np.maximum(short, 1)),
         ),
         *finding(
-            "blank-image",
+            Code.BLANK_IMAGE,
             Severity.WARNING,
             "images of one even tone, that show nothing: {n}",
             "Take them out, or replace them.",

@@ -89,8 +89,18 @@ def _orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: ImageFile) -> tuple[int, int]:
-    """Width and height of an opened image, pixels, once turned upright."""
+    """Width and height of an opened image, pixels, once turned upright.
+
+    Raises:
+        BrokenImageError: a PNG that cannot be decoded: its EXIF may lie behind its pixels.
+    """
     width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:
+        # Else Pillow does so on being asked for EXIF, and an image that failed once is black the second time.
+        try:
+            image.load()
+        except Exception as error:  # see open_image
+            raise BrokenImageError(_reason(error)) from None
     turned = image.format != "TIFF" and _orientation(image) >= 5  # a TIFF's size is already the upright one
     return (height, width) if turned else (width, height)
 
