@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -37,7 +38,7 @@ _NEAR = (
 _Kinds = tuple[tuple[Code, Severity], tuple[Code, Severity], tuple[Code, Severity]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Same:
     """Rows that show one picture: a group of equal files, and if `other` is not empty, a second group like it."""
 
@@ -51,53 +52,58 @@ class Same:
         return self.rows + self.other
 
 
-def exact_groups(scan: Scan) -> list[tuple[int, ...]]:
-    """Rows whose files are equal byte by byte (of arrays: whose pixels are), each row once; groups of one, too.
+def exact_groups(scan: Scan) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
+    """Rows whose files are equal byte by byte; of arrays, whose pixels are. Broken images count nowhere.
 
-    Broken images are in none.
+    Returns:
+        The first row of every distinct image, ascending, and the rows of each that is there more than once.
     """
     rows = np.flatnonzero(scan.whole)
-    digests = np.ascontiguousarray(scan.digests[rows]).view("V32").ravel()
-    _, inverse = np.unique(digests, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))
-    groups = [tuple(group.tolist()) for group in np.split(rows[order], starts[1:])] if len(rows) else []
-    return sorted(groups)
+    starts = np.ascontiguousarray(scan.digests[rows, :8]).view(np.uint64).ravel()
+    order = np.argsort(starts, kind="stable")
+    again = np.diff(starts[order]) == 0
+    # Only where the first bytes are equal is there anything to compare, and an object to make.
+    met: dict[bytes, list[int]] = defaultdict(list)
+    for row in np.sort(rows[order[np.append(again, False) | np.insert(again, 0, False)]]).tolist():
+        met[scan.digests[row].tobytes()].append(row)
+    groups = [tuple(group) for group in met.values() if len(group) > 1]
+    later = [row for group in groups for row in group[1:]]
+    return np.setdiff1d(rows, later, assume_unique=True), groups
 
 
-def near_duplicates(scan: Scan, groups: list[tuple[int, ...]]) -> list[Same]:
-    """Pairs of groups whose images look the same: scaled, compressed anew, a little brighter. The nearest come first.
+def near_duplicates(scan: Scan, firsts: NDArray[np.int64], groups: list[tuple[int, ...]]) -> list[Same]:
+    """Pairs of distinct images that look the same: scaled, compressed anew, a little brighter. The nearest come first.
 
     Images of one even tone are not compared. Mirrored and cropped copies are not found.
+
+    Args:
+        firsts, groups: as `exact_groups` gives them.
 
     Raises:
         TooManyError: so many images look alike that pairs say nothing.
     """
-    firsts = np.array([group[0] for group in groups], np.int64)
-    used = np.flatnonzero(~flat(scan.looks[firsts])) if len(firsts) else firsts
-    looks = scan.looks[firsts[used]]
+    used = firsts[~flat(scan.looks, firsts)]
+    rows_of = {group[0]: group for group in groups}
     found: list[Same] = []
-    for pairs in near_pairs(codes(looks), RADIUS):
-        kept, correlation = alike(looks[pairs.ones], looks[pairs.others])
-        for one, other, likeness in zip(
-            used[pairs.ones[kept]].tolist(),
-            used[pairs.others[kept]].tolist(),
-            correlation[kept].tolist(),
-            strict=True,
-        ):
-            found.append(Same(groups[one], groups[other], min(1.0, likeness)))
-        if len(found) > _MOST_PAIRS:
+    for pairs in near_pairs(codes(scan.looks, used), RADIUS):
+        ones, others = used[pairs.ones], used[pairs.others]
+        kept, correlation = alike(scan.looks, ones, others)
+        if len(found) + int(kept.sum()) > _MOST_PAIRS:
             raise TooManyError
+        for one, other, likeness in zip(
+            ones[kept].tolist(), others[kept].tolist(), correlation[kept].tolist(), strict=True
+        ):
+            found.append(Same(rows_of.get(one, (one,)), rows_of.get(other, (other,)), min(1.0, likeness)))
     return sorted(found, key=lambda same: (-same.correlation, same.rows, same.other))
 
 
 def duplicate_findings(manifest: Manifest, scan: Scan) -> tuple[list[Finding], list[Same]]:
     """Findings on equal and on nearly equal images, and all cases of them, the gravest first, to show."""
-    groups = exact_groups(scan)
-    exact = [Same(group) for group in groups if len(group) > 1]
+    firsts, groups = exact_groups(scan)
+    exact = [Same(group) for group in groups]
     findings = _told(manifest, exact, _EQUAL, "equal images")
     try:
-        near = near_duplicates(scan, groups)
+        near = near_duplicates(scan, firsts, groups)
     except TooManyError:
         title = "so many images look alike that near duplicates cannot be told from the rest"
         advice = "Look at some of them; frames of one film belong into one split. Equal files were found all the same."

@@ -70,7 +70,7 @@ class Code(StrEnum):
     PASSED_OVER = "passed-over"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One case of a finding.
 

@@ -104,6 +104,8 @@ def _odd(scan: Scan) -> list[Finding]:
 
 def _even(looks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Looks (n, LOOK) whose greys and colours span no more than one level."""
-    greys, colours = looks[:, : LOOK - 48], looks[:, LOOK - 48 :].reshape(len(looks), -1, 3)
-    span = np.ptp(greys, axis=1).astype(int), np.ptp(colours, axis=1).max(1, initial=0).astype(int)
-    return np.asarray((span[0] <= 1) & (span[1] <= 1))
+    parts = [looks[:, : LOOK - 48], *(looks[:, LOOK - 48 + colour :: 3] for colour in range(3))]
+    even = np.ones(len(looks), np.bool_)
+    for part in parts:
+        even &= np.ptp(part, axis=1) <= 1
+    return even

@@ -117,7 +117,19 @@ def test_sizes_are_upright_and_threads_change_nothing(tmp_path: Path) -> None:
     one, many = scan_images(manifest, workers=1), scan_images(manifest, workers=4)
     assert (one.widths[0], one.heights[0]) == (90, 120)
     assert (one.looks == many.looks).all() and (one.digests == many.digests).all()
-    assert exact_groups(one) == [(row,) for row in range(20)]
+    firsts, groups = exact_groups(one)
+    assert firsts.tolist() == list(range(20)) and groups == []
+
+
+def test_equal_images_are_grouped_by_all_of_their_digest(tmp_path: Path) -> None:
+    scan = scan_images(read_manifest(table(tmp_path, write_clean(tmp_path))), workers=1)
+    scan.digests[7] = scan.digests[11] = scan.digests[2]
+    scan.digests[9] = scan.digests[4]
+    scan.digests[14, :8] = scan.digests[4, :8]  # alike at the start, and no more
+    scan.digests[18], scan.broken[18] = scan.digests[2], "no such file"
+    firsts, groups = exact_groups(scan)
+    assert groups == [(2, 7, 11), (4, 9)]
+    assert firsts.tolist() == [row for row in range(20) if row not in (7, 9, 11, 18)]
 
 
 def test_descriptions(tmp_path: Path) -> None:
