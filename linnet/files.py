@@ -28,6 +28,7 @@ __all__ = [
     "read_json",
     "remove",
     "remove_folder",
+    "set_aside",
     "truncate",
     "write_bytes",
     "write_json",
@@ -145,6 +146,17 @@ def remove_folder(target: Path | str) -> None:
     target = Path(target)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
+
+
+def set_aside(target: Path | str) -> Path:
+    """Rename a file out of the way, 'a.json' to the first free one of 'a-1.json', 'a-2.json' ...; return its path."""
+    target = Path(target)
+    number = 1
+    while (free := target.with_name(f"{target.stem}-{number}{target.suffix}")).exists():
+        number += 1
+    target.rename(free)
+    _sync(target.parent)
+    return free
 
 
 def make_folder(target: Path | str) -> Path:
