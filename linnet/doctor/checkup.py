@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from linnet.doctor.advice import Advice, advise
 from linnet.doctor.descriptions import description_findings, told_apart
@@ -107,6 +108,7 @@ def examine(
         TaxonomyError, RecipeError: levels that the collection does not have.
     """
     coarse, fine = levels_of(recipe, manifest.taxonomy)
+    pa.default_memory_pool().release_unused()  # reading a table leaves several times what the manifest holds
     scan = scan_images(manifest, workers, progress)
     repeated, same = duplicate_findings(manifest, scan)
     found = [

@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from linnet import files
 from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.doctor.looks import alike, codes, flat
 from linnet.doctor.near import TooManyError, near_pairs
@@ -52,7 +53,7 @@ class Same:
         return self.rows + self.other
 
 
-def exact_groups(scan: Scan) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
+def exact_groups(manifest: Manifest, scan: Scan) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
     """Rows whose files are equal byte by byte; of arrays, whose pixels are. Broken images count nowhere.
 
     Returns:
@@ -66,9 +67,23 @@ def exact_groups(scan: Scan) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
     met: dict[bytes, list[int]] = defaultdict(list)
     for row in np.sort(rows[order[np.append(again, False) | np.insert(again, 0, False)]]).tolist():
         met[scan.digests[row].tobytes()].append(row)
-    groups = [tuple(group) for group in met.values() if len(group) > 1]
+    alike = (group for group in met.values() if len(group) > 1)
+    groups = sorted(tuple(group) for each in alike for group in _equal(manifest, each) if len(group) > 1)
     later = [row for group in groups for row in group[1:]]
     return np.setdiff1d(rows, later, assume_unique=True), groups
+
+
+def _equal(manifest: Manifest, rows: list[int]) -> list[list[int]]:
+    """Rows of one digest by the whole of their files, which are read again; those of arrays are equal."""
+    if manifest.pixels is not None:
+        return [rows]
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        try:
+            found[files.digest(manifest.path(row))].append(row)
+        except OSError:  # it went meanwhile
+            continue
+    return list(found.values())
 
 
 def near_duplicates(scan: Scan, firsts: NDArray[np.int64], groups: list[tuple[int, ...]]) -> list[Same]:
@@ -99,7 +114,7 @@ def near_duplicates(scan: Scan, firsts: NDArray[np.int64], groups: list[tuple[in
 
 def duplicate_findings(manifest: Manifest, scan: Scan) -> tuple[list[Finding], list[Same]]:
     """Findings on equal and on nearly equal images, and all cases of them, the gravest first, to show."""
-    firsts, groups = exact_groups(scan)
+    firsts, groups = exact_groups(manifest, scan)
     exact = [Same(group) for group in groups]
     findings = _told(manifest, exact, _EQUAL, "equal images")
     try:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["LOOK", "alike", "codes", "flat", "look_of"]
+__all__ = ["LOOK", "SIDE", "alike", "codes", "flat", "looks_of", "small_of"]
 
-_SIDE, _COARSE = 16, 4
-_GREY = _SIDE * _SIDE
+SIDE, _COARSE = 16, 4
+_GREY = SIDE * SIDE
 LOOK = _GREY + 3 * _COARSE * _COARSE
 """Bytes of a look."""
 
@@ -26,13 +26,18 @@ Looks = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
 
-def look_of(pixels: NDArray[np.uint8]) -> Looks:
-    """The look of an image (H, W, 3), uint8 (LOOK,): block means of the whole image, its aspect ratio aside."""
-    small = np.asarray(Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
-    step = _SIDE // _COARSE
-    colour = small.reshape(_COARSE, step, _COARSE, step, 3).mean((1, 3))
-    look: Looks = np.rint(np.concatenate([(small @ _LIGHT).ravel(), colour.ravel()])).astype(np.uint8)
-    return look
+def small_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Block means of a whole image (H, W, 3), its aspect ratio aside, uint8 (SIDE, SIDE, 3)."""
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def looks_of(small: NDArray[np.uint8]) -> Looks:
+    """The looks of images, uint8 (n, LOOK), from what `small_of` makes of each, (n, SIDE, SIDE, 3)."""
+    values, step = small.astype(np.float32), SIDE // _COARSE
+    colours = values.reshape(-1, _COARSE, step, _COARSE, step, 3).mean((2, 4))
+    parts = (values @ _LIGHT).reshape(-1, _GREY), colours.reshape(-1, LOOK - _GREY)
+    looks: Looks = np.rint(np.concatenate(parts, axis=1)).astype(np.uint8)
+    return looks
 
 
 def flat(looks: Looks, rows: Rows) -> NDArray[np.bool_]:
@@ -48,13 +53,13 @@ def codes(looks: Looks, rows: Rows) -> NDArray[np.uint64]:
 
     The signs, about their median, of the 64 lowest frequencies of the greys' cosine transform, the mean aside.
     """
-    frequency = np.arange(_SIDE)
-    basis = np.cos(np.pi * (frequency[None, :] + 0.5) * frequency[:, None] / _SIDE).astype(np.float32)
+    frequency = np.arange(SIDE)
+    basis = np.cos(np.pi * (frequency[None, :] + 0.5) * frequency[:, None] / SIDE).astype(np.float32)
     order = sorted(((u, v) for u in frequency for v in frequency), key=lambda at: (sum(at), at))[1:65]
     down, across = np.array(order).T
     found = np.zeros(len(rows), np.uint64)
     for at in range(0, len(rows), _BLOCK):
-        greys = _greys(looks, rows[at : at + _BLOCK]).reshape(-1, _SIDE, _SIDE)
+        greys = _greys(looks, rows[at : at + _BLOCK]).reshape(-1, SIDE, SIDE)
         waves = (basis @ greys @ basis.T)[:, down, across]
         bits = waves > np.median(waves, axis=1, keepdims=True)
         found[at : at + _BLOCK] = np.ascontiguousarray(np.packbits(bits, axis=1)).view(">u8").ravel()

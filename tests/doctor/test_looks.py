@@ -9,12 +9,12 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from linnet.doctor.duplicates import RADIUS
-from linnet.doctor.looks import LOOK, alike, codes, flat, look_of
+from linnet.doctor.looks import LOOK, alike, codes, flat, looks_of, small_of
 from tests.doctor.planted import photo
 
 
 def looks(*images: Image.Image) -> np.ndarray:
-    return np.stack([look_of(np.asarray(image.convert("RGB"))) for image in images])
+    return looks_of(np.stack([small_of(np.asarray(image.convert("RGB"))) for image in images]))
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
