@@ -52,12 +52,19 @@ def serve(
         )
     if service.desk is not None and service.desk.state.note:
         tell(service.desk.state.note)
-    with show_log():
-        run_server(
-            service, listening, tuple(allow_host or ()), lambda: tell(f"{run.resolve().name}: {where}  (Ctrl-C ends)")
-        )
-    if service.desk is not None and service.desk.state.unsaved:
-        complain(f"unsaved changes of {service.desk.folder} are kept as a draft; the next linnet serve takes them up")
+    try:
+        with show_log():
+            run_server(
+                service,
+                listening,
+                tuple(allow_host or ()),
+                lambda: tell(f"{run.resolve().name}: {where}  (Ctrl-C ends)"),
+            )
+    finally:  # Ctrl-C comes out of it as an interrupt
+        if service.desk is not None and service.desk.state.unsaved:
+            complain(
+                f"unsaved changes of {service.desk.folder} are kept as a draft; the next linnet serve takes them up"
+            )
 
 
 def _service(

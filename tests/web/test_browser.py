@@ -46,8 +46,8 @@ def server(made: Path, discovery: Path) -> Iterator[str]:
 
 
 @contextmanager
-def serving(made: Path, discovery: Path, ends_with: int = signal.SIGINT) -> Iterator[tuple[str, str]]:
-    """The command, where it answers, and what it said before; it is ended with a signal."""
+def serving(made: Path, discovery: Path, ends_with: int = signal.SIGINT) -> Iterator[tuple[str, list[str]]]:
+    """The command, where it answers, and what it said before, and at the end; it is ended with a signal."""
     given = ["serve", made / "run", "--index", made / "index", "--discovery", discovery]
     given += ["--port", 0, "--engine", "torch"]
     command = [sys.executable, "-m", "linnet", *map(str, given)]
@@ -61,11 +61,13 @@ def serving(made: Path, discovery: Path, ends_with: int = signal.SIGINT) -> Iter
                 break
         else:
             pytest.fail("".join(lines))
-        yield found[0], "".join(lines)
+        said = ["".join(lines)]
+        yield found[0], said
         process.send_signal(ends_with)
         rest = process.stderr.read()
         assert process.wait(60) in (0, -ends_with, 130), rest
         assert "Traceback" not in rest
+        said.append(rest)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +217,7 @@ def test_what_is_not_saved_outlives_the_server(browser: Any, made: Path, tmp_pat
     folder = Path(shutil.copytree(made / "discovery", tmp_path / "discovery"))
     page = browser.new_page()
     with serving(made, folder, ends_with) as (address, said):
-        assert "taken up" not in said
+        assert "taken up" not in said[0]
         page.goto(f"{address}discover/0")
         page.fill("#name-0", "crested")
         page.press("#name-0", "Enter")
@@ -224,8 +226,10 @@ def test_what_is_not_saved_outlives_the_server(browser: Any, made: Path, tmp_pat
             page.locator(f"#cluster-{number} .choose input").check()
         page.click("#merge")
         page.wait_for_selector("#cluster-2", state="detached")
+    if ends_with == signal.SIGINT:
+        assert "are kept as a draft; the next linnet serve takes them up" in said[1]
     with serving(made, folder) as (address, said):
-        assert "were taken up again" in said
+        assert "were taken up again" in said[0]
         page.goto(f"{address}discover/0")
         assert "were taken up again" in page.inner_text("#note")
         assert page.input_value("#name-0") == "crested" and page.locator("#cluster-2").count() == 0
@@ -241,6 +245,7 @@ def test_what_is_not_saved_outlives_the_server(browser: Any, made: Path, tmp_pat
         page.wait_for_selector("#told:not(.unsaved)")
         assert page.input_value("#name-1") == "" and page.input_value("#name-0") == "crested"
     page.close()
+    assert "draft" not in said[1], "nothing is left to save"
     assert open_discovery(folder).get(0, 0).name == "crested"
     assert not (folder / "draft.json").exists()
 
