@@ -6,6 +6,7 @@ back after a restart, too. It names the checksum of the `discovery.json` that it
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -67,6 +68,7 @@ def write_draft(folder: Path | str, of: str, saved: Discovery, draft: Draft) -> 
     content = {
         "format": FORMAT,
         "of": of,
+        "now": _signature(draft.now),
         "changed": draft.changed.isoformat(timespec="seconds"),
         "version": draft.version,
         "steps": steps,
@@ -94,6 +96,9 @@ def read_draft(folder: Path | str, of: str, saved: Discovery) -> tuple[Draft | N
     if not isinstance(given, dict) or given.get("format") != FORMAT:
         raise RunError(f"{path}: no draft of format {FORMAT}, which this Linnet reads; {advice}")
     if given.get("of") != of:
+        if given.get("now") == _signature(saved):  # saved, and ended before the draft could go
+            files.remove(path)
+            return None, None
         return None, files.set_aside(path)
     try:
         state, steps = saved, []
@@ -105,6 +110,13 @@ def read_draft(folder: Path | str, of: str, saved: Discovery) -> tuple[Draft | N
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(f"{path}: damaged or changed by hand ({type(error).__name__}: {error}); {advice}") from None
     return Draft(version, steps, state, changed), None
+
+
+def _signature(state: Discovery) -> str:
+    """SHA-256 of the clusters and of who is in them."""
+    clusters = [[asdict(each) for each in there] for there in state.clusters]
+    labels = np.ascontiguousarray(state.cluster, "<i8").tobytes()
+    return hashlib.sha256(json.dumps(clusters).encode() + labels).hexdigest()
 
 
 def _difference(before: Discovery, after: Discovery) -> dict[str, Any]:

@@ -105,6 +105,17 @@ def test_a_draft_of_another_state_is_put_aside_and_told(desk_folder: Path) -> No
         assert desk.state.note == ""
 
 
+def test_a_draft_of_what_was_saved_just_goes(desk_folder: Path) -> None:
+    """As of a server that was killed between the two."""
+    desk = Desk(desk_folder)
+    named(desk, "crested")
+    save_discovery(desk.state.discovery, desk_folder)
+    assert draft_path(desk_folder).exists()
+    again = Desk(desk_folder)
+    assert again.state.note == "" and not again.state.unsaved
+    assert [path.name for path in desk_folder.glob("draft*")] == []
+
+
 def test_of_two_servers_the_second_to_change_is_told(desk_folder: Path) -> None:
     one, other = Desk(desk_folder), Desk(desk_folder)
     named(one, "mine")
