@@ -211,7 +211,7 @@ PLANTED: dict[Code, Planted] = {
     Code.UNDESCRIBED: Planted(WARNING, described(Least_Tern=""), [[]], [[]], says="Least_Tern"),
     Code.EMPTY_DESCRIPTION: Planted(WARNING, described(Least_Tern="0,0,0"), [[]], [["Least_Tern"]]),
     Code.ALIKE_SIBLINGS: Planted(
-        WARNING, described(Least_Tern="1,0,2"), [[]], [["Arctic_Tern", "Least_Tern"]], says="cosine 1.00"
+        WARNING, described(Least_Tern="1,0.4,2"), [[]], [["Arctic_Tern", "Least_Tern"]], says="cosine 0.99"
     ),
     Code.CONSTANT_ATTRIBUTE: Planted(
         NOTE,
