@@ -82,7 +82,10 @@ def maps_of(method: Method, levels: Levels, images: Tensor, wanted: Wanted) -> M
     if wanted.kind == "attention":
         return _attention(method, levels, images, of_images)
     if not scores:
-        raise RunError("the method gives no class scores, so there is no Grad-CAM; take --kind attention")
+        raise RunError(
+            "the method gives no class scores, so there is no Grad-CAM; take --kind attention (from the API: "
+            "attention=true)"
+        )
     found, members = Maps({}, {}, of_images), method.members()
     for level, classes in _targets(levels, scores, wanted, bool(members)).items():
         named = {f"member {number}": member for number, member in enumerate(members, start=1)}

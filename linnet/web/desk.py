@@ -65,7 +65,7 @@ class Desk:
         draft, aside = read_draft(self.folder, self._digest, self._saved)
         if draft is not None:
             self._now, self._steps, self._version = draft.now, list(draft.steps)[-undo:], draft.version
-            self._note = f"Unsaved changes of {_day(draft.changed)} were taken up again. Save them, or discard them."
+            self._note = f"Unsaved changes of {_day(draft.changed)} were taken up again."
         if aside is not None:
             self._note = (
                 f"There are unsaved changes of another state of this discovery, which was changed since by another "

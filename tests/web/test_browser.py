@@ -200,11 +200,16 @@ def test_two_tabs(browser: Any, server: str) -> None:
     tabs = [browser.new_page() for _ in range(2)]
     for tab in tabs:
         tab.goto(f"{server}discover/2")
-    for tab, name in zip(tabs, ("mine", "theirs"), strict=True):
-        tab.fill("#name-0", name)
-        tab.press("#name-0", "Enter")
+    tabs[1].set_viewport_size(PHONE)
+    for tab, name, field in zip(tabs, ("mine", "theirs"), ("#name-0", "#name-2"), strict=True):
+        tab.fill(field, name)
+        tab.press(field, "Enter")
         tab.wait_for_selector("#told.unsaved" if name == "mine" else "#notice .problem")
     assert "changed meanwhile" in tabs[1].inner_text("#notice")
+    assert tabs[1].evaluate("scrollY > 500"), "far below the head of the page"
+    seen = "(() => { const at = document.querySelector('#notice .problem').getBoundingClientRect();"
+    assert tabs[1].evaluate(f"{seen} return at.top >= 0 && at.bottom <= innerHeight; }})()"), "told where it is seen"
+    assert tabs[1].input_value("#name-2") == "theirs", "what was typed is still there"
     tabs[1].click("#notice a")
     tabs[1].wait_for_load_state()
     assert tabs[1].input_value("#name-0") == "mine"
