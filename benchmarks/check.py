@@ -3,8 +3,9 @@
 python benchmarks/check.py [--quick] [--json FILE] [--photos N] [--rows N] [--threads N] [--folder DIR]
 
 Photos are drawn (see photos.py) and decoded in turns by: a loop of Pillow that decodes in full, one that decodes at an
-eighth as the pass does, and the pass itself. Memory: the whole examination of `rows` links to the photos (or to those
-in DIR), in a process of its own, beside that of a tenth of them. Look-up: random codes with planted near ones.
+eighth as the pass does, and the pass itself; so are those in DIR, if it is given. Memory: the whole examination of
+`rows` links to the photos (or to those in DIR), in a process of its own, beside that of a tenth of them. Look-up:
+random codes with planted near ones.
 """
 
 from __future__ import annotations
@@ -126,10 +127,16 @@ def look_up(count: int) -> dict[str, Any]:
     planted = count // 100
     codes[-planted:] = codes[:planted] ^ np.uint64(0b1001001 << 20)
     found: list[int] = []
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     peak = extra_peak_mib(lambda: found.append(sum(len(pairs.ones) for pairs in near_pairs(codes, RADIUS))))
-    seconds = round(time.perf_counter() - start, 2)
-    return {"codes": count, "seconds": seconds, "extra_peak_mib": round(peak, 1), "pairs": found[0], "planted": planted}
+    return {
+        "codes": count,
+        "seconds": round(time.perf_counter() - wall, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),  # of the sampler of memory, too
+        "extra_peak_mib": round(peak, 1),
+        "pairs": found[0],
+        "planted": planted,
+    }
 
 
 def main() -> None:
@@ -140,7 +147,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=400)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="link the rows whose memory is measured to its JPEG files")
+    parser.add_argument("--folder", type=Path, help="JPEG files to link the rows to whose memory is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--conditions", default="", help="what else ran on the machine")
     parser.add_argument("--part", nargs=2, metavar=("NAME", "OF"), help=argparse.SUPPRESS)
@@ -183,6 +190,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         },
         "date": datetime.now(UTC).date().isoformat(),
         "throughput": throughput(write_table(folder, drawn, 2 * len(drawn)), options.threads, options.rounds),
+        "throughput_linked": throughput(write_table(folder, linked, 4 * len(linked)), options.threads, options.rounds)
+        if options.folder is not None
+        else None,
         "look_up": [in_child(__file__, ["--part", "look-up", str(count)]) for count in counts],
         "memory": [
             {"rows": rows, **in_child(__file__, ["--threads", threads, "--part", "memory", str(table)])}

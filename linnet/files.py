@@ -31,6 +31,7 @@ __all__ = [
     "remove",
     "remove_folder",
     "remove_unfinished",
+    "set_aside",
     "truncate",
     "write_bytes",
     "write_json",
@@ -169,6 +170,17 @@ def remove_unfinished(folder: Path | str) -> None:
     for pattern in (".*.tmp.*", ".tmp??????"):  # ours, and those that safetensors renames to ours
         for path in Path(folder).glob(pattern):
             remove(path)
+
+
+def set_aside(target: Path | str) -> Path:
+    """Rename a file out of the way, 'a.json' to the first free one of 'a-1.json', 'a-2.json' ...; return its path."""
+    target = Path(target)
+    number = 1
+    while (free := target.with_name(f"{target.stem}-{number}{target.suffix}")).exists():
+        number += 1
+    target.rename(free)
+    _sync(target.parent)
+    return free
 
 
 def make_folder(target: Path | str) -> Path:

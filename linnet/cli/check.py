@@ -93,7 +93,7 @@ def _examine(recipe: Recipe, given: list[str], workers: int) -> Checkup:
 
     from linnet.datasets import load_data
     from linnet.doctor.checkup import Checkup, examine, refused
-    from linnet.doctor.findings import Finding, Severity
+    from linnet.doctor.findings import Code, Finding, Severity
 
     reading, source = recipe.reading(), str(recipe.data)
     error: ManifestError | TaxonomyError | None = None
@@ -111,7 +111,8 @@ def _examine(recipe: Recipe, given: list[str], workers: int) -> Checkup:
         return Checkup(source, None, (refused(source, error),))
     checkup = examine(manifest, recipe, given, workers=workers, progress=True)
     notes = tuple(
-        Finding("passed-over", Severity.NOTE, text, "Nothing need be done, if they are no photos.") for text in passed
+        Finding(Code.PASSED_OVER, Severity.NOTE, text, "Nothing need be done, if they are no photos.")
+        for text in passed
     )
     first = () if error is None else (refused(source, error),)
     return replace(checkup, findings=(*first, *checkup.findings, *notes), advice=None if error else checkup.advice)

@@ -255,6 +255,7 @@ def name(
 ) -> None:
     """Name clusters, and write a table in which named clusters are fine labels, to train on."""
     from linnet.discover import open_discovery, read_names, save_discovery, to_manifest, write_names
+    from linnet.discover.draft import draft_path
     from linnet.discover.embed import manifest_of
     from linnet.discover.pictures import rooted
     from linnet.manifest import write_manifest
@@ -264,6 +265,11 @@ def name(
     if out is not None and out.exists():
         raise RunError(f"{out} is already there; give another --out, or remove it")
     found = open_discovery(discovery)
+    if (draft := draft_path(discovery)).exists():
+        raise RunError(
+            f"{draft} holds changes that were made in the page and not saved; save or discard them there "
+            f"(linnet serve RUN --discovery {discovery}), or remove the file"
+        )
     if names is not None:
         found = read_names(found, names)
         save_discovery(found, discovery)

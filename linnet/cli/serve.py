@@ -50,12 +50,21 @@ def serve(
             f"warning: {host} can be reached from other machines, and whoever reaches it sees the collection and can "
             "change the discovery; there is no password and no encryption. Leave --host out to serve this machine only."
         )
-    with show_log():
-        run_server(
-            service, listening, tuple(allow_host or ()), lambda: tell(f"{run.resolve().name}: {where}  (Ctrl-C ends)")
-        )
-    if service.desk is not None and service.desk.state.unsaved:
-        complain(f"changes of {service.desk.folder} were not saved")
+    if service.desk is not None and service.desk.state.note:
+        tell(service.desk.state.note)
+    try:
+        with show_log():
+            run_server(
+                service,
+                listening,
+                tuple(allow_host or ()),
+                lambda: tell(f"{run.resolve().name}: {where}  (Ctrl-C ends)"),
+            )
+    finally:  # Ctrl-C comes out of it as an interrupt
+        if service.desk is not None and service.desk.state.unsaved:
+            complain(
+                f"unsaved changes of {service.desk.folder} are kept as a draft; the next linnet serve takes them up"
+            )
 
 
 def _service(

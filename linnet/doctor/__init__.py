@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from linnet.doctor.checkup import Checkup, examine
-from linnet.doctor.findings import Finding, Item, Severity
+from linnet.doctor.findings import Code, Finding, Item, Severity
 
-__all__ = ["Checkup", "Finding", "Item", "Severity", "examine"]
+__all__ = ["Checkup", "Code", "Finding", "Item", "Severity", "examine"]

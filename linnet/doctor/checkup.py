@@ -9,17 +9,18 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from linnet.doctor.advice import Advice, advise
 from linnet.doctor.descriptions import description_findings, told_apart
 from linnet.doctor.duplicates import Same, duplicate_findings
-from linnet.doctor.findings import Finding, Severity, item_content
+from linnet.doctor.findings import Code, Finding, Severity, item_content
 from linnet.doctor.floors import Floor, floors, scored_split
 from linnet.doctor.labels import label_findings
 from linnet.doctor.names import name_findings
 from linnet.doctor.pictures import picture_findings
 from linnet.doctor.scan import scan_images
-from linnet.errors import LinnetError, ManifestError
+from linnet.errors import LinnetError
 from linnet.manifest import Manifest
 from linnet.recipes import Recipe
 from linnet.training.part_labels import levels_of
@@ -76,7 +77,7 @@ class Checkup:
             "facts": self.facts,
             "findings": [
                 {
-                    "code": each.code,
+                    "code": each.code.value,
                     "severity": each.severity.value,
                     "count": each.count,
                     "title": each.title,
@@ -107,6 +108,7 @@ def examine(
         TaxonomyError, RecipeError: levels that the collection does not have.
     """
     coarse, fine = levels_of(recipe, manifest.taxonomy)
+    pa.default_memory_pool().release_unused()  # reading a table leaves several times what the manifest holds
     scan = scan_images(manifest, workers, progress)
     repeated, same = duplicate_findings(manifest, scan)
     found = [
@@ -118,12 +120,8 @@ def examine(
     ]
     shorter = np.minimum(scan.widths, scan.heights)[scan.whole]
     middle = float(np.median(shorter)) if len(shorter) else 0.0
-    advice = None
-    try:
-        advice = advise(manifest, recipe, given or (manifest.source,), middle)
-    except ManifestError as error:
-        if not any(each.code in ("split-missing", "no-training-split") for each in found):
-            found.append(Finding("splits", Severity.ERROR, str(error), "Mend the column split."))
+    splits_fail = any(each.code in (Code.SPLIT_MISSING, Code.NO_TRAINING_SPLIT) for each in found)
+    advice = None if splits_fail else advise(manifest, recipe, given or (manifest.source,), middle)
     return Checkup(
         source=manifest.source,
         manifest=manifest,
@@ -139,7 +137,7 @@ def examine(
 def refused(source: str, error: LinnetError) -> Finding:
     """The finding that a collection cannot be read as it is, with the reader's own message."""
     return Finding(
-        "manifest-refused", Severity.ERROR, str(error), f"{source} cannot be trained on until this is mended."
+        Code.MANIFEST_REFUSED, Severity.ERROR, str(error), f"{source} cannot be trained on until this is mended."
     )
 
 

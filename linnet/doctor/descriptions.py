@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.manifest import Manifest
 from linnet.metrics.descriptions import Separation, separation
 from linnet.training.descriptions import class_attributes, undescribed
@@ -29,7 +29,7 @@ def description_findings(manifest: Manifest, coarse: int, fine: int) -> list[Fin
         return []
     lacking = undescribed(manifest, coarse, fine)
     found = finding(
-        "undescribed",
+        Code.UNDESCRIBED,
         Severity.WARNING,
         "classes that the attributes table does not describe: {n}",
         "Add a row for each; without them no method can learn from descriptions.",
@@ -37,7 +37,7 @@ def description_findings(manifest: Manifest, coarse: int, fine: int) -> list[Fin
     )
     silent = [name for name, row in zip(table.names, table.values, strict=True) if not row.any()]
     found += finding(
-        "empty-description",
+        Code.EMPTY_DESCRIPTION,
         Severity.WARNING,
         "classes whose description is all 0: {n}",
         "Describe them, or take their rows out of the table.",
@@ -49,7 +49,7 @@ def description_findings(manifest: Manifest, coarse: int, fine: int) -> list[Fin
     low = manifest.taxonomy.classes[fine]
     pairs = sorted((pair for family in apart.families for pair in family.alike), key=lambda pair: -pair[2])
     found += finding(
-        "alike-siblings",
+        Code.ALIKE_SIBLINGS,
         Severity.WARNING,
         "pairs of sibling classes that are described alike: {n}",
         "No method that learns from descriptions tells them apart: describe in what they differ. "
@@ -62,5 +62,7 @@ def description_findings(manifest: Manifest, coarse: int, fine: int) -> list[Fin
     if apart.constant:
         title = f"attributes that are the same for all classes: {len(apart.constant)} of {apart.attributes}"
         items = tuple(Item(table.columns[number]) for number in apart.constant)
-        found.append(Finding("constant-attribute", Severity.NOTE, title, "They tell nothing, and do no harm.", items))
+        found.append(
+            Finding(Code.CONSTANT_ATTRIBUTE, Severity.NOTE, title, "They tell nothing, and do no harm.", items)
+        )
     return found

@@ -10,7 +10,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet import files
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.doctor.looks import alike, codes, flat
 from linnet.doctor.near import TooManyError, near_pairs
 from linnet.doctor.scan import Scan
@@ -23,8 +24,22 @@ RADIUS = 8
 
 _MOST_PAIRS = 1_000_000
 
+_EQUAL = (
+    (Code.DUPLICATE_LEAK, Severity.ERROR),
+    (Code.DUPLICATE_CONFLICT, Severity.ERROR),
+    (Code.DUPLICATE, Severity.WARNING),
+)
+_NEAR = (
+    (Code.NEAR_DUPLICATE_LEAK, Severity.WARNING),
+    (Code.NEAR_DUPLICATE_CONFLICT, Severity.WARNING),
+    (Code.NEAR_DUPLICATE, Severity.NOTE),
+)
+"""Of leaks, of contradicting labels, and of what is merely there twice."""
 
-@dataclass(frozen=True)
+_Kinds = tuple[tuple[Code, Severity], tuple[Code, Severity], tuple[Code, Severity]]
+
+
+@dataclass(frozen=True, slots=True)
 class Same:
     """Rows that show one picture: a group of equal files, and if `other` is not empty, a second group like it."""
 
@@ -38,96 +53,112 @@ class Same:
         return self.rows + self.other
 
 
-def exact_groups(scan: Scan) -> list[tuple[int, ...]]:
-    """Rows whose files are equal byte by byte (of arrays: whose pixels are), each row once; groups of one, too.
+def exact_groups(manifest: Manifest, scan: Scan) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
+    """Rows whose files are equal byte by byte; of arrays, whose pixels are. Broken images count nowhere.
 
-    Broken images are in none.
+    Returns:
+        The first row of every distinct image, ascending, and the rows of each that is there more than once.
     """
     rows = np.flatnonzero(scan.whole)
-    digests = np.ascontiguousarray(scan.digests[rows]).view("V32").ravel()
-    _, inverse = np.unique(digests, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))
-    groups = [tuple(group.tolist()) for group in np.split(rows[order], starts[1:])] if len(rows) else []
-    return sorted(groups)
+    starts = np.ascontiguousarray(scan.digests[rows, :8]).view(np.uint64).ravel()
+    order = np.argsort(starts, kind="stable")
+    again = np.diff(starts[order]) == 0
+    # Only where the first bytes are equal is there anything to compare, and an object to make.
+    met: dict[bytes, list[int]] = defaultdict(list)
+    for row in np.sort(rows[order[np.append(again, False) | np.insert(again, 0, False)]]).tolist():
+        met[scan.digests[row].tobytes()].append(row)
+    alike = (group for group in met.values() if len(group) > 1)
+    groups = sorted(tuple(group) for each in alike for group in _equal(manifest, each) if len(group) > 1)
+    later = [row for group in groups for row in group[1:]]
+    return np.setdiff1d(rows, later, assume_unique=True), groups
 
 
-def near_duplicates(scan: Scan, groups: list[tuple[int, ...]]) -> list[Same]:
-    """Pairs of groups whose images look the same: scaled, compressed anew, a little brighter. The nearest come first.
+def _equal(manifest: Manifest, rows: list[int]) -> list[list[int]]:
+    """Rows of one digest by the whole of their files, which are read again; those of arrays are equal."""
+    if manifest.pixels is not None:
+        return [rows]
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        try:
+            found[files.digest(manifest.path(row))].append(row)
+        except OSError:  # it went meanwhile
+            continue
+    return list(found.values())
+
+
+def near_duplicates(scan: Scan, firsts: NDArray[np.int64], groups: list[tuple[int, ...]]) -> list[Same]:
+    """Pairs of distinct images that look the same: scaled, compressed anew, a little brighter. The nearest come first.
 
     Images of one even tone are not compared. Mirrored and cropped copies are not found.
+
+    Args:
+        firsts, groups: as `exact_groups` gives them.
 
     Raises:
         TooManyError: so many images look alike that pairs say nothing.
     """
-    firsts = np.array([group[0] for group in groups], np.int64)
-    used = np.flatnonzero(~flat(scan.looks[firsts])) if len(firsts) else firsts
-    looks = scan.looks[firsts[used]]
+    used = firsts[~flat(scan.looks, firsts)]
+    rows_of = {group[0]: group for group in groups}
     found: list[Same] = []
-    for pairs in near_pairs(codes(looks), RADIUS):
-        kept, correlation = alike(looks[pairs.ones], looks[pairs.others])
-        for one, other, likeness in zip(
-            used[pairs.ones[kept]].tolist(),
-            used[pairs.others[kept]].tolist(),
-            correlation[kept].tolist(),
-            strict=True,
-        ):
-            found.append(Same(groups[one], groups[other], min(1.0, likeness)))
-        if len(found) > _MOST_PAIRS:
+    for pairs in near_pairs(codes(scan.looks, used), RADIUS):
+        ones, others = used[pairs.ones], used[pairs.others]
+        kept, correlation = alike(scan.looks, ones, others)
+        if len(found) + int(kept.sum()) > _MOST_PAIRS:
             raise TooManyError
+        for one, other, likeness in zip(
+            ones[kept].tolist(), others[kept].tolist(), correlation[kept].tolist(), strict=True
+        ):
+            found.append(Same(rows_of.get(one, (one,)), rows_of.get(other, (other,)), min(1.0, likeness)))
     return sorted(found, key=lambda same: (-same.correlation, same.rows, same.other))
 
 
 def duplicate_findings(manifest: Manifest, scan: Scan) -> tuple[list[Finding], list[Same]]:
     """Findings on equal and on nearly equal images, and all cases of them, the gravest first, to show."""
-    groups = exact_groups(scan)
-    exact = [Same(group) for group in groups if len(group) > 1]
-    findings = _told(manifest, exact, "duplicate", "equal images", (Severity.ERROR, Severity.ERROR, Severity.WARNING))
+    firsts, groups = exact_groups(manifest, scan)
+    exact = [Same(group) for group in groups]
+    findings = _told(manifest, exact, _EQUAL, "equal images")
     try:
-        near = near_duplicates(scan, groups)
+        near = near_duplicates(scan, firsts, groups)
     except TooManyError:
         title = "so many images look alike that near duplicates cannot be told from the rest"
         advice = "Look at some of them; frames of one film belong into one split. Equal files were found all the same."
-        return [*findings, Finding("too-alike", Severity.WARNING, title, advice)], exact
-    levels = (Severity.WARNING, Severity.WARNING, Severity.NOTE)
-    return findings + _told(manifest, near, "near-duplicate", "near duplicates", levels), exact + near
+        return [*findings, Finding(Code.TOO_ALIKE, Severity.WARNING, title, advice)], exact
+    return findings + _told(manifest, near, _NEAR, "near duplicates"), exact + near
 
 
-def _told(
-    manifest: Manifest, cases: list[Same], code: str, called: str, severities: tuple[Severity, Severity, Severity]
-) -> list[Finding]:
+def _told(manifest: Manifest, cases: list[Same], kinds: _Kinds, called: str) -> list[Finding]:
     """Findings on leaks, on contradicting labels, and on what is merely there twice."""
-    kinds: dict[str, list[Item]] = defaultdict(list)
+    leak, conflict, plain = kinds
+    leaks: list[Item] = []
+    conflicts: list[Item] = []
+    rest: list[Item] = []
     for same in cases:
         likeness = f" (likeness {same.correlation:.3f})" if same.other else ""
         splits, classes = tuple(dict.fromkeys(_splits(manifest, same))), _conflict(manifest, same)
         if splits:
-            kinds["leak"].append(Item(f"in {' and '.join(splits)}{likeness}", same.all_rows))
+            leaks.append(Item(f"in {' and '.join(splits)}{likeness}", same.all_rows))
         if classes:
-            kinds["conflict"].append(Item(f"labelled {' and '.join(classes)}{likeness}", same.all_rows, classes))
+            conflicts.append(Item(f"labelled {' and '.join(classes)}{likeness}", same.all_rows, classes))
         if not splits and not classes:
-            kinds["plain"].append(Item(likeness.strip(" ()"), same.all_rows))
+            rest.append(Item(likeness.strip(" ()"), same.all_rows))
     return [
         *finding(
-            f"{code}-leak",
-            severities[0],
+            *leak,
             f"{called} across splits: {{n}}, so that figures on one split are learnt from another",
             "Take them out of one of the splits, out of train by preference; else every figure is too high.",
-            kinds["leak"],
+            leaks,
         ),
         *finding(
-            f"{code}-conflict",
-            severities[1],
+            *conflict,
             f"{called} under different classes: {{n}}",
             "Look at them and correct the labels: one of each is wrong, or both classes are in the picture.",
-            kinds["conflict"],
+            conflicts,
         ),
         *finding(
-            code,
-            severities[2],
+            *plain,
             f"{called} of one class and split: {{n}}",
             "Keep one of each: copies make the training set look larger, and search answer with the same picture.",
-            kinds["plain"],
+            rest,
         ),
     ]
 

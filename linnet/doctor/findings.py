@@ -10,7 +10,7 @@ from typing import Any
 
 from linnet.manifest import Manifest
 
-__all__ = ["Finding", "Item", "Severity", "finding", "item_content", "place"]
+__all__ = ["Code", "Finding", "Item", "Severity", "finding", "item_content", "place"]
 
 
 class Severity(StrEnum):
@@ -26,7 +26,51 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-@dataclass(frozen=True)
+class Code(StrEnum):
+    """What the doctor knows to look for. Programs read these words: one that is taken back is not used again."""
+
+    MANIFEST_REFUSED = "manifest-refused"
+    MISSING_FILE = "missing-file"
+    EMPTY_FILE = "empty-file"
+    NOT_AN_IMAGE = "not-an-image"
+    TRUNCATED_IMAGE = "truncated-image"
+    BOMB = "bomb"
+    DAMAGED_IMAGE = "damaged-image"
+    SEVERAL_FRAMES = "several-frames"
+    HUGE_IMAGE = "huge-image"
+    TINY_IMAGE = "tiny-image"
+    LONG_IMAGE = "long-image"
+    BLANK_IMAGE = "blank-image"
+    DUPLICATE_LEAK = "duplicate-leak"
+    DUPLICATE_CONFLICT = "duplicate-conflict"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE_LEAK = "near-duplicate-leak"
+    NEAR_DUPLICATE_CONFLICT = "near-duplicate-conflict"
+    NEAR_DUPLICATE = "near-duplicate"
+    TOO_ALIKE = "too-alike"
+    SPLIT_MISSING = "split-missing"
+    NO_TRAINING_SPLIT = "no-training-split"
+    NO_TEST_SPLIT = "no-test-split"
+    UNLABELLED = "unlabelled"
+    BLANK_LABELS = "blank-labels"
+    UNEQUAL_DEPTH = "unequal-depth"
+    ONLY_CHILD = "only-child"
+    ONE_CLASS = "one-class"
+    SINGLETON = "singleton"
+    IMBALANCE = "imbalance"
+    EMPTY_CLASS = "empty-class"
+    CLASS_WITHOUT_TRAINING = "class-without-training"
+    CLASS_WITHOUT_TEST = "class-without-test"
+    ALIKE_NAMES = "alike-names"
+    NAME_SUFFIX = "name-suffix"
+    UNDESCRIBED = "undescribed"
+    EMPTY_DESCRIPTION = "empty-description"
+    ALIKE_SIBLINGS = "alike-siblings"
+    CONSTANT_ATTRIBUTE = "constant-attribute"
+    PASSED_OVER = "passed-over"
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One case of a finding.
 
@@ -46,14 +90,14 @@ class Finding:
     """A kind of defect and all its cases.
 
     Attributes:
-        code: its stable name for programs, such as "duplicate-leak".
+        code: its stable name for programs.
         severity: how bad it is.
         title: what was found, with its count, in one line.
         advice: what to do.
         items: every case, the worst first.
     """
 
-    code: str
+    code: Code
     severity: Severity
     title: str
     advice: str
@@ -65,7 +109,7 @@ class Finding:
         return max(1, len(self.items))
 
 
-def finding(code: str, severity: Severity, title: str, advice: str, items: Sequence[Item]) -> list[Finding]:
+def finding(code: Code, severity: Severity, title: str, advice: str, items: Sequence[Item]) -> list[Finding]:
     """A finding with its cases, or none where there are no cases; {n} in the title is their number."""
     return [Finding(code, severity, title.format(n=f"{len(items):,}"), advice, tuple(items))] if items else []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.manifest import Manifest
 
 __all__ = ["IMBALANCE", "label_findings"]
@@ -31,7 +31,7 @@ def _split_findings(manifest: Manifest) -> list[Finding]:
         return []
     without = np.flatnonzero(manifest.split_codes < 0)
     found = finding(
-        "split-missing",
+        Code.SPLIT_MISSING,
         Severity.ERROR,
         "images without a split, while others have one: {n}",
         "Fill in the column split for them; training refuses to guess.",
@@ -40,11 +40,11 @@ def _split_findings(manifest: Manifest) -> list[Finding]:
     named = ", ".join(manifest.split_names)
     if _TRAIN not in manifest.split_names or not len(manifest.rows(_TRAIN)):
         advice = f"Call one of the splits train; there are {named}."
-        found.append(Finding("no-training-split", Severity.ERROR, "no image is in the split train", advice))
+        found.append(Finding(Code.NO_TRAINING_SPLIT, Severity.ERROR, "no image is in the split train", advice))
     elif manifest.split_names == (_TRAIN,):
         advice = "Put some images of every class into the split test: figures on images chosen by are too high."
         found.append(
-            Finding("no-test-split", Severity.NOTE, "all images are in train; nothing is left to test", advice)
+            Finding(Code.NO_TEST_SPLIT, Severity.NOTE, "all images are in train; nothing is left to test", advice)
         )
     return found
 
@@ -52,7 +52,7 @@ def _split_findings(manifest: Manifest) -> list[Finding]:
 def _blank_findings(manifest: Manifest) -> list[Finding]:
     levels, known = manifest.taxonomy.levels, manifest.targets >= 0
     found = finding(
-        "unlabelled",
+        Code.UNLABELLED,
         Severity.WARNING,
         "images without any label: {n}",
         "Label them, or leave them out; of the methods only instance learns from images without a label.",
@@ -62,7 +62,7 @@ def _blank_findings(manifest: Manifest) -> list[Finding]:
         blank = np.flatnonzero(~known[:, level] & known.any(1))
         if len(blank) and known[:, level].any():
             found += finding(
-                "blank-labels",
+                Code.BLANK_LABELS,
                 Severity.NOTE,
                 f"images whose {name} label is blank: {{n}} ({100 * len(blank) / len(known):.1f} %)",
                 "That is allowed: methods min-pool and any-level learn from such images, too. Fill in what is known.",
@@ -75,7 +75,7 @@ def _tree_findings(manifest: Manifest) -> list[Finding]:
     tree, last = manifest.taxonomy, len(manifest.taxonomy.levels) - 1
     shallow = [(level, number) for level, number in tree.leaves if level < last]
     found = finding(
-        "unequal-depth",
+        Code.UNEQUAL_DEPTH,
         Severity.NOTE if len(shallow) < sum(map(len, tree.classes[:last])) else Severity.WARNING,
         "classes without a finer class under them, while others have some: {n}",
         "Give each a finer class, or use method any-level; min-pool and the methods that learn from descriptions need "
@@ -87,7 +87,7 @@ def _tree_findings(manifest: Manifest) -> list[Finding]:
         single = np.flatnonzero(np.bincount(parents, minlength=tree.count(level)) == 1).tolist()
         child = {int(parent): tree.classes[level + 1][number] for number, parent in enumerate(parents)}
         found += finding(
-            "only-child",
+            Code.ONLY_CHILD,
             Severity.NOTE,
             f"{tree.levels[level]} classes with a single {tree.levels[level + 1]} class: {{n}}",
             "Their children are named for nothing once the coarse class is right; read figures with that in mind.",
@@ -107,7 +107,9 @@ def _count_findings(manifest: Manifest) -> list[Finding]:
         train = next((counted[split][level] for split in (_TRAIN, "") if split in counted), every)
         if manifest.taxonomy.count(level) == 1:
             title = f"all images are of one {name} class, {manifest.taxonomy.classes[level][0]}"
-            found.append(Finding("one-class", Severity.WARNING, title, "There is nothing to tell apart at this level."))
+            found.append(
+                Finding(Code.ONE_CLASS, Severity.WARNING, title, "There is nothing to tell apart at this level.")
+            )
         found += _sizes(manifest, level, train)
         found += _sides(manifest, level, counted, every)
     return found
@@ -118,7 +120,7 @@ def _sizes(manifest: Manifest, level: int, train: NDArray[np.int64]) -> list[Fin
     name, classes = manifest.taxonomy.levels[level], manifest.taxonomy.classes[level]
     present = train[train > 0]
     found = finding(
-        "singleton",
+        Code.SINGLETON,
         Severity.WARNING,
         f"{name} classes with a single training image: {{n}}",
         "Add images: with one, nothing shows what the class has in common, and none can be kept back to validate on.",
@@ -140,7 +142,7 @@ def _sizes(manifest: Manifest, level: int, train: NDArray[np.int64]) -> list[Fin
             if train[n] * IMBALANCE <= train[largest]
         )
         advice = "Accuracy is then mostly that of the large classes: read figures class by class, or add images."
-        found.append(Finding("imbalance", Severity.WARNING, title, advice, items))
+        found.append(Finding(Code.IMBALANCE, Severity.WARNING, title, advice, items))
     return found
 
 
@@ -157,7 +159,7 @@ def _sides(
         ]
 
     found = finding(
-        "empty-class",
+        Code.EMPTY_CLASS,
         Severity.NOTE,
         f"{name} classes without an image: {{n}}",
         "Nothing is learnt of them; leave them out of the hierarchy, or add images.",
@@ -168,7 +170,7 @@ def _sides(
     train, test = counted[_TRAIN][level], counted[_TEST][level]
     if train.any():
         found += finding(
-            "class-without-training",
+            Code.CLASS_WITHOUT_TRAINING,
             Severity.WARNING,
             f"{name} classes with test images but no training image: {{n}}",
             "Put some of their images into train; without one a class is found by its description, or not at all.",
@@ -176,7 +178,7 @@ def _sides(
         )
     if test.any():
         found += finding(
-            "class-without-test",
+            Code.CLASS_WITHOUT_TEST,
             Severity.NOTE,
             f"{name} classes with training images but no test image: {{n}}",
             "Put some of their images into test; else no figure says how well they are told.",

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.hierarchy import suffix
 from linnet.taxonomy import Taxonomy
 
@@ -24,7 +24,7 @@ def name_findings(taxonomy: Taxonomy) -> list[Finding]:
     for level, names in enumerate(taxonomy.classes):
         called = taxonomy.levels[level]
         found += finding(
-            "alike-names",
+            Code.ALIKE_NAMES,
             Severity.WARNING,
             f"pairs of {called} classes whose names are nearly the same: {{n}}",
             "If they are one class, spell it in one way; if not, nothing need be done.",
@@ -33,7 +33,7 @@ def name_findings(taxonomy: Taxonomy) -> list[Finding]:
         if level:
             above = taxonomy.levels[level - 1]
             found += finding(
-                "name-suffix",
+                Code.NAME_SUFFIX,
                 Severity.WARNING,
                 f"{called} classes that bear the name of another {above} class than their own: {{n}}",
                 f"Put them under the {above} class of that name, if they belong there.",

@@ -18,7 +18,7 @@ __all__ = ["NearPairs", "TooManyError", "near_pairs"]
 
 Codes = NDArray[np.uint64]
 
-_CHUNK = 1 << 21
+_CHUNK = 1 << 18
 """Candidate pairs that are compared at once."""
 
 
@@ -70,11 +70,13 @@ def _candidates(
     codes: Codes, start: int, width: int, flips: int, most: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Pairs i < j whose bits from `start` on, `width` of them, differ in at most `flips`."""
-    keys = (codes >> np.uint64(start)) & np.uint64((1 << width) - 1)
+    keys = ((codes >> np.uint64(start)) & np.uint64((1 << width) - 1)).astype(np.int32)
     order = np.argsort(keys, kind="stable").astype(np.int64)
-    ranked = keys[order].astype(np.int64)
-    starts = np.zeros((1 << width) + 1, np.int64)  # a table of all keys: one step a look-up
-    np.cumsum(np.bincount(ranked, minlength=1 << width), out=starts[1:])
+    ranked = keys[order]
+    starts = np.zeros((1 << width) + 1, np.int32)  # a table of all keys: one step a look-up
+    there, occurring = np.unique(ranked, return_counts=True)
+    starts[there + 1] = occurring
+    np.cumsum(starts, out=starts, dtype=np.int32)
     probes = [
         sum(1 << bit for bit in bits) for n in range(min(flips, width) + 1) for bits in combinations(range(width), n)
     ]
@@ -85,17 +87,17 @@ def _candidates(
         first = starts[asked]
         counts = starts[asked + 1] - first
         met = np.flatnonzero(counts if probe else counts - 1)
-        total += int(counts[met].sum())
+        total += int(counts[met].sum(dtype=np.int64))
         if total > most:
             raise TooManyError
         yield from _expanded(order, met, first[met], counts[met])
 
 
 def _expanded(
-    order: NDArray[np.int64], askers: NDArray[np.int64], first: NDArray[np.int64], counts: NDArray[np.int64]
+    order: NDArray[np.int64], askers: NDArray[np.int64], first: NDArray[np.int32], counts: NDArray[np.int32]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Each asker with each of the `counts` places from `first` on, where it has the lower number."""
-    ends = np.cumsum(counts)
+    ends = np.cumsum(counts, dtype=np.int64)
     at = 0
     while at < len(askers):
         # Up to _CHUNK pairs, but one asker at least.

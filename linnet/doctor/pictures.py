@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.doctor.findings import Finding, Item, Severity, finding
+from linnet.doctor.findings import Code, Finding, Item, Severity, finding
 from linnet.doctor.looks import LOOK
 from linnet.doctor.scan import Scan
 
@@ -23,18 +23,18 @@ LONG = 5.0
 """Longer side over shorter side from which on an image is long."""
 
 _TAKE_OUT = "Mend or replace them, or take their rows out; training refuses to begin with them."
-_BROKEN: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
+_BROKEN: tuple[tuple[Code, str, str, Callable[[str], bool]], ...] = (
     (
-        "missing-file",
+        Code.MISSING_FILE,
         "files that are not there: {n}",
         "Correct the paths, or give --root.",
         lambda r: r == "no such file",
     ),
-    ("empty-file", "empty files: {n}", _TAKE_OUT, lambda r: "is empty" in r),
-    ("not-an-image", "files that are no image in a known format: {n}", _TAKE_OUT, lambda r: "known format" in r),
-    ("truncated-image", "truncated images: {n}", _TAKE_OUT, lambda r: "truncated" in r.lower()),
-    ("bomb", "images of more pixels than are read: {n}", "Scale them down.", lambda r: "decompression bomb" in r),
-    ("damaged-image", "damaged images: {n}", _TAKE_OUT, lambda r: True),
+    (Code.EMPTY_FILE, "empty files: {n}", _TAKE_OUT, lambda r: "is empty" in r),
+    (Code.NOT_AN_IMAGE, "files that are no image in a known format: {n}", _TAKE_OUT, lambda r: "known format" in r),
+    (Code.TRUNCATED_IMAGE, "truncated images: {n}", _TAKE_OUT, lambda r: "truncated" in r.lower()),
+    (Code.BOMB, "images of more pixels than are read: {n}", "Scale them down.", lambda r: "decompression bomb" in r),
+    (Code.DAMAGED_IMAGE, "damaged images: {n}", _TAKE_OUT, lambda r: True),
 )
 """Code, title, advice, and which reasons of a decoder are meant; the first that fits counts."""
 
@@ -45,7 +45,7 @@ def picture_findings(scan: Scan) -> list[Finding]:
 
 
 def _broken(scan: Scan) -> list[Finding]:
-    kinds: dict[str, list[Item]] = defaultdict(list)
+    kinds: dict[Code, list[Item]] = defaultdict(list)
     for row, reason in sorted(scan.broken.items()):
         code = next(code for code, _, _, fits in _BROKEN if fits(reason))
         kinds[code].append(Item(reason, (row,)))
@@ -70,35 +70,35 @@ def _odd(scan: Scan) -> list[Finding]:
 
     return [
         *finding(
-            "several-frames",
+            Code.SEVERAL_FRAMES,
             Severity.WARNING,
             "animated images, or files of several pages: {n}",
             "Only the first frame is used; save it as an image of its own, or take these out.",
             [Item("", (row,)) for row in np.flatnonzero(scan.several & whole).tolist()],
         ),
         *finding(
-            "huge-image",
+            Code.HUGE_IMAGE,
             Severity.WARNING,
             f"images of {HUGE // 1_000_000} million pixels or more: {{n}}",
             "Scale them down: decoding them in every epoch is slow.",
             items(widths * heights >= HUGE, -(widths * heights)),
         ),
         *finding(
-            "tiny-image",
+            Code.TINY_IMAGE,
             Severity.WARNING,
             f"images less than {TINY} pixels high or wide: {{n}}",
             "Are they thumbnails? Replace them by the pictures themselves.",
             items(short < TINY, short),
         ),
         *finding(
-            "long-image",
+            Code.LONG_IMAGE,
             Severity.NOTE,
             f"images at least {LONG:g} times as long as wide: {{n}}",
             "A net sees a square from the centre; cut out by hand what matters.",
             items(times >= LONG, -times, ratio=True),
         ),
         *finding(
-            "blank-image",
+            Code.BLANK_IMAGE,
             Severity.WARNING,
             "images of one even tone, that show nothing: {n}",
             "Take them out, or replace them.",
@@ -109,6 +109,8 @@ def _odd(scan: Scan) -> list[Finding]:
 
 def _even(looks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Looks (n, LOOK) whose greys and colours span no more than one level."""
-    greys, colours = looks[:, : LOOK - 48], looks[:, LOOK - 48 :].reshape(len(looks), -1, 3)
-    span = np.ptp(greys, axis=1).astype(int), np.ptp(colours, axis=1).max(1, initial=0).astype(int)
-    return np.asarray((span[0] <= 1) & (span[1] <= 1))
+    parts = [looks[:, : LOOK - 48], *(looks[:, LOOK - 48 + colour :: 3] for colour in range(3))]
+    even = np.ones(len(looks), np.bool_)
+    for part in parts:
+        even &= np.ptp(part, axis=1) <= 1
+    return even

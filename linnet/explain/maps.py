@@ -27,11 +27,14 @@ class Wanted:
         kind: Grad-CAM, or the method's own attention.
         name, level: the class that Grad-CAM explains, and its level. By default the class that is predicted, at each
             level the method classifies at, or, for members, at the finest.
+        predicted: what counts as predicted of every image, a class number for each level from the coarsest on; by
+            default the likeliest by the method's own scores of a level, which know nothing of other levels.
     """
 
     kind: Kind = "grad-cam"
     name: str | None = None
     level: str | None = None
+    predicted: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,10 @@ def maps_of(method: Method, levels: Levels, images: Tensor, wanted: Wanted) -> M
     if wanted.kind == "attention":
         return _attention(method, levels, images, of_images)
     if not scores:
-        raise RunError("the method gives no class scores, so there is no Grad-CAM; take --kind attention")
+        raise RunError(
+            "the method gives no class scores, so there is no Grad-CAM; take --kind attention (from the API: "
+            "attention=true)"
+        )
     found, members = Maps({}, {}, of_images), method.members()
     for level, classes in _targets(levels, scores, wanted, bool(members)).items():
         named = {f"member {number}": member for number, member in enumerate(members, start=1)}
@@ -115,7 +121,10 @@ def _targets(levels: Levels, scores: dict[int, Tensor], wanted: Wanted, several:
         chosen = [find_level(levels, list(scores), wanted.level)]
     else:
         chosen = [max(scores)] if several else [level for level in scores if level in (levels.coarse, levels.fine)]
-    return {level: scores[level].argmax(1) for level in chosen}
+    likeliest = {level: scores[level].argmax(1) for level in chosen}
+    if wanted.predicted is None:
+        return likeliest
+    return {level: torch.full_like(each, wanted.predicted[level]) for level, each in likeliest.items()}
 
 
 def _attention(method: Method, levels: Levels, images: Tensor, answers: list[list[Answer]]) -> Maps:

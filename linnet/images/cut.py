@@ -44,18 +44,20 @@ def crop_pixels(
         For each file uint8 (size, size, 3), or why it has none.
     """
     opened = [_opened(path) for path in paths]
-    sizes = [(1, 1) if isinstance(image, BrokenImageError) else upright_size(image) for image in opened]
+    sizes = [(1, 1) if isinstance(each, BrokenImageError) else each[1] for each in opened]
     width, height = np.asarray(sizes, dtype=np.int64).reshape(-1, 2).T
     boxes = crop_boxes(augmentation, seed, epoch, positions, height, width)
     return [
-        image if isinstance(image, BrokenImageError) else _cut(image, size, tuple(box), preprocessing)
-        for image, size, box in zip(opened, sizes, boxes.tolist(), strict=True)
+        each if isinstance(each, BrokenImageError) else _cut(*each, tuple(box), preprocessing)
+        for each, box in zip(opened, boxes.tolist(), strict=True)
     ]
 
 
-def _opened(path: Path | str) -> ImageFile | BrokenImageError:
+def _opened(path: Path | str) -> tuple[ImageFile, tuple[int, int]] | BrokenImageError:
+    """An opened file and its upright size, or what is wrong with it."""
     try:
-        return open_image(path)
+        image = open_image(path)
+        return image, upright_size(image)
     except BrokenImageError as error:
         return error
 

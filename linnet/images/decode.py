@@ -8,6 +8,7 @@ frames the first counts. EXIF orientation is obeyed. What cannot be decoded whol
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import warnings
@@ -50,18 +51,18 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def open_image(path: Path | str) -> ImageFile:
-    """Open a file and read its header only.
+def open_image(source: Path | str | bytes) -> ImageFile:
+    """Open a file, or the content of one, and read its header only.
 
     Raises:
         BrokenImageError: the file is missing, empty, no image, or larger than Pillow's limit on pixels.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except FileNotFoundError:
         raise BrokenImageError("no such file") from None
     except UnidentifiedImageError:
-        empty = Path(path).stat().st_size == 0
+        empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
         reason = "the file is empty (0 bytes)" if empty else "not an image in a known format"
         raise BrokenImageError(reason) from None
     except Exception as error:  # SyntaxError, struct.error, ...: decoders raise many kinds
@@ -89,8 +90,18 @@ def _orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: ImageFile) -> tuple[int, int]:
-    """Width and height of an opened image, pixels, once turned upright."""
+    """Width and height of an opened image, pixels, once turned upright.
+
+    Raises:
+        BrokenImageError: a PNG that cannot be decoded: its EXIF may lie behind its pixels.
+    """
     width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:
+        # Else Pillow does so on being asked for EXIF, and an image that failed once is black the second time.
+        try:
+            image.load()
+        except Exception as error:  # see open_image
+            raise BrokenImageError(_reason(error)) from None
     turned = image.format != "TIFF" and _orientation(image) >= 5  # a TIFF's size is already the upright one
     return (height, width) if turned else (width, height)
 

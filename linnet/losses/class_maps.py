@@ -38,7 +38,7 @@ class ClassMaps(nn.Module):
         with in_full_precision(features):
             flat = features.flatten(2).to(self.weight.dtype)
             maps = torch.matmul(self.weight, flat) + self.bias[:, None]
-        return self._cut(maps).reshape(features.shape[0], self.classes, -1)
+        return self._cut(maps).reshape(-1, self.classes, self.cells * maps.shape[2])
 
     def scores(self, embedding: Tensor) -> Tensor:
         """Embedding (B, D), the mean of the features over space, to scores (B, classes), as from the maps (Eq. 2).

@@ -95,7 +95,7 @@ class PartEncoder(nn.Module):
         if self.fusion == "concat":
             fused = (maps.unsqueeze(2) * z.unsqueeze(1)).mean((3, 4)).flatten(1)
         else:
-            fused = pairwise_bilinear(z, maps).flatten(1) / maps[0, 0].numel()
+            fused = pairwise_bilinear(z, maps).flatten(1) / maps.shape[2:].numel()
         with in_full_precision(fused):
             embedding: Tensor = self.project(fused.float())
         return embedding

@@ -132,7 +132,12 @@ def desk_state(state: State) -> schemas.DeskState:
         if len(discovery.places(c))
     ]
     return schemas.DeskState(
-        version=state.version, unsaved=state.unsaved, undoable=state.undoable, images=len(discovery), classes=classes
+        version=state.version,
+        unsaved=state.unsaved,
+        undoable=state.undoable,
+        note=state.note,
+        images=len(discovery),
+        classes=classes,
     )
 
 

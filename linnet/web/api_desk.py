@@ -29,6 +29,7 @@ __all__ = [
     "change",
     "clusters",
     "desk_class",
+    "discard",
     "discovery",
     "members",
     "merge",
@@ -204,6 +205,12 @@ async def move(service: Ours, given: schemas.Move) -> schemas.DeskState:
 async def undo(service: Ours, given: schemas.Versioned) -> schemas.DeskState:
     """Take the last step back."""
     return answers.desk_state(await service.off_loop(service.need_desk().undo, given.version))
+
+
+@router.post("/discard")
+async def discard(service: Ours, given: schemas.Versioned) -> schemas.DeskState:
+    """Go back to what is saved; a step like others, which can be taken back while the server runs."""
+    return answers.desk_state(await service.off_loop(service.need_desk().discard, given.version))
 
 
 @router.post("/save")

@@ -16,7 +16,19 @@ from linnet.web.problems import Problem
 from linnet.web.render import render
 from linnet.web.service import Service
 
-__all__ = ["members", "merge", "move", "one_class", "overview", "rename", "router", "save_all", "split", "undo"]
+__all__ = [
+    "discard",
+    "members",
+    "merge",
+    "move",
+    "one_class",
+    "overview",
+    "rename",
+    "router",
+    "save_all",
+    "split",
+    "undo",
+]
 
 router = APIRouter(prefix="/discover", default_response_class=HTMLResponse)
 
@@ -152,10 +164,24 @@ async def undo(service: Ours, request: Request) -> HTMLResponse:
     """Take the last step back."""
     form = await _form(request)
     state = await service.off_loop(service.need_desk().undo, _one(form, "version"))
+    return await _all_anew(service, request, state, form)
+
+
+@router.post("/discard")
+async def discard(service: Ours, request: Request) -> HTMLResponse:
+    """Go back to what is saved."""
+    form = await _form(request)
+    state = await service.off_loop(service.need_desk().discard, _one(form, "version"))
+    return await _all_anew(service, request, state, form)
+
+
+async def _all_anew(service: Service, request: Request, state: State, form: Form) -> HTMLResponse:
+    """The clusters of the class that is shown; the overview is loaded again, as any class may have changed."""
     c = _one(form, "class")
-    if not c.isdecimal():
-        return render(request, "_state.html", desk=await service.off_loop(answers.desk_state, state))
-    return await _clusters(service, request, state, int(c))
+    if c.isdecimal():
+        return await _clusters(service, request, state, int(c))
+    desk = await service.off_loop(answers.desk_state, state)
+    return render(request, "_state.html", desk=desk, headers={"HX-Refresh": "true"})
 
 
 @router.post("/save")

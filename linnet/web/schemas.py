@@ -196,8 +196,9 @@ class DeskState(BaseModel):
     """What the desk holds."""
 
     version: str = Field(description="to be given back with every change")
-    unsaved: bool
+    unsaved: bool = Field(description="whether there are changes that are kept as a draft alone")
     undoable: str = Field(description="what the last step did; empty where none can be taken back")
+    note: str = Field(description="what became of changes that an earlier server had not saved; empty if nothing")
     images: int
     classes: list[CoarseEntry]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +13,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.errors import RunError
+from linnet.errors import ImageError, RunError
 from linnet.explain.inputs import Inputs
 from linnet.explain.maps import Wanted
 from linnet.explain.pictures import View, look
+from linnet.explain.scores import readable
 from linnet.images.resize import Pixels
 from linnet.manifest import Manifest
 from linnet.predict import Answered, Predictor
+from linnet.predict.answers import Failed, answer
+from linnet.predict.decoding import square
 from linnet.search import Index
 from linnet.web.batching import Batcher, Gate
 from linnet.web.collection import Collection, spread
@@ -156,7 +159,28 @@ class Service:
         return await self._look((pixels, wanted))
 
     def _map(self, pixels: Pixels, wanted: Wanted) -> View:
-        return look(self.run.name, self.predictor.bundle, Inputs([pixels], ["picture"], [{}]), wanted)
+        """Maps of the classes that the answer names, with the probabilities that it gives."""
+        bundle, taxonomy = self.predictor.bundle, self.predictor.bundle.taxonomy
+        seen = square(pixels, bundle.preprocessing)
+        if isinstance(seen, Failed):
+            raise ImageError(seen.reason)
+        chances = self.predictor.probabilities(self.predictor.said(seen[None]))
+        said = answer(taxonomy, chances, [False] * len(chances), 0, self.predictor.top)
+        predicted = tuple(taxonomy.index(each.level, each.name) for each in said)
+        wanted = replace(wanted, predicted=predicted or None)
+        view = look(self.run.name, bundle, Inputs([pixels], ["picture"], [{}]), wanted)
+        if bundle.method.members():  # what a member says by itself stands nowhere else
+            return view
+        told = {
+            (level, readable(name)): share
+            for level, names, shares in zip(taxonomy.levels, taxonomy.classes, chances, strict=False)
+            for name, share in zip(names, shares[0].tolist(), strict=True)
+        }
+        columns = [
+            replace(column, of=[each and replace(each, probability=told[each.level, each.name]) for each in column.of])
+            for column in view.columns
+        ]
+        return replace(view, columns=columns)
 
     async def nearest(
         self, vector: NDArray[np.float32], k: int, within: tuple[int, int] | None = None, leave_out: int = -1

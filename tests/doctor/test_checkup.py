@@ -118,7 +118,35 @@ def test_sizes_are_upright_and_threads_change_nothing(tmp_path: Path) -> None:
     one, many = scan_images(manifest, workers=1), scan_images(manifest, workers=4)
     assert (one.widths[0], one.heights[0]) == (90, 120)
     assert (one.looks == many.looks).all() and (one.digests == many.digests).all()
-    assert exact_groups(one) == [(row,) for row in range(20)]
+    firsts, groups = exact_groups(manifest, one)
+    assert firsts.tolist() == list(range(20)) and groups == []
+
+
+def test_equal_files_are_equal_in_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linnet.doctor.scan._END", 64)
+    rows = write_clean(tmp_path)
+    for copy, of in ((7, 2), (11, 2), (18, 2), (9, 4), (14, 6)):
+        (tmp_path / rows[copy][0]).write_bytes((tmp_path / rows[of][0]).read_bytes())
+    other = bytearray((tmp_path / rows[14][0]).read_bytes())
+    other[len(other) // 2] ^= 1  # one bit in the middle; it is another picture, however slightly
+    (tmp_path / rows[14][0]).write_bytes(other)
+    manifest = read_manifest(table(tmp_path, rows))
+    scan = scan_images(manifest, workers=1)
+    assert (scan.digests[14] == scan.digests[6]).all(), "told apart by the whole content alone"
+    scan.digests[15, :8] = scan.digests[4, :8]  # alike at the start, and no more
+    scan.broken[18] = "broken"
+    firsts, groups = exact_groups(manifest, scan)
+    assert groups == [(2, 7, 11), (4, 9)]
+    assert firsts.tolist() == [row for row in range(20) if row not in (7, 9, 11, 18)]
+
+
+def test_large_files_are_told_apart_as_small_ones_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_manifest(table(tmp_path, write_clean(tmp_path)))
+    one = scan_images(manifest)
+    monkeypatch.setattr("linnet.doctor.scan._MOST", 1)  # none is read as a whole
+    monkeypatch.setattr("linnet.doctor.scan._END", 1)
+    two = scan_images(manifest)
+    assert (one.looks == two.looks).all() and (one.widths == two.widths).all() and not two.broken
 
 
 def test_descriptions(tmp_path: Path) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image, ImageEnhance
 
 from linnet.doctor.duplicates import RADIUS
-from linnet.doctor.looks import LOOK, alike, codes, flat, look_of
+from linnet.doctor.looks import LOOK, alike, codes, flat, looks_of, small_of
 from tests.doctor.planted import photo
 
 
 def looks(*images: Image.Image) -> np.ndarray:
-    return np.stack([look_of(np.asarray(image.convert("RGB"))) for image in images])
+    return looks_of(np.stack([small_of(np.asarray(image.convert("RGB"))) for image in images]))
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    near = np.bitwise_count(codes(one[None])[0] ^ codes(other[None])[0]) <= RADIUS
-    return bool(near and alike(one[None], other[None])[0][0])
+    both = np.stack([one, other])
+    found = codes(both, np.arange(2))
+    near = np.bitwise_count(found[0] ^ found[1]) <= RADIUS
+    return bool(near and alike(both, np.array([0]), np.array([1]))[0][0])
 
 
 def test_copies_look_the_same(tmp_path: Path) -> None:
@@ -45,5 +48,17 @@ def test_other_pictures_do_not() -> None:
 def test_even_tones_are_not_compared() -> None:
     drawn = looks(Image.new("RGB", (40, 40), "green"), photo(1))
     assert drawn.shape == (2, LOOK)
-    assert flat(drawn).tolist() == [True, False]
-    assert flat(drawn[:0]).shape == (0,) and codes(drawn[:0]).shape == (0,)
+    assert flat(drawn, np.arange(2)).tolist() == [True, False]
+    assert flat(drawn, np.array([1])).tolist() == [False]
+    assert flat(drawn, np.arange(0)).shape == (0,) and codes(drawn, np.arange(0)).shape == (0,)
+
+
+def test_working_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = looks(*(photo(number // 2).resize((90 + number, 70)) for number in range(14)))
+    rows = np.arange(14)[::-1]
+    ones, others = np.array([0, 2, 5, 9, 12]), np.array([1, 3, 6, 8, 13])
+    whole = [flat(drawn, rows), codes(drawn, rows), *alike(drawn, ones, others)]
+    monkeypatch.setattr("linnet.doctor.looks._BLOCK", 3)
+    for given, found in zip(whole, [flat(drawn, rows), codes(drawn, rows), *alike(drawn, ones, others)], strict=True):
+        np.testing.assert_array_equal(given, found)
+    assert whole[2].tolist() == [True, True, False, True, True]

@@ -207,6 +207,21 @@ def test_the_resized_crop_is_torchvisions(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, theirs.permute(1, 2, 0).numpy())
 
 
+def test_a_damaged_png_is_not_cut_out_of_as_a_black_one(tmp_path: Path) -> None:
+    """Its EXIF may lie behind its pixels, so that asking for its upright size decodes it."""
+    values = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "whole.png")
+    content = bytearray((tmp_path / "whole.png").read_bytes())
+    start = content.index(b"IDAT") + 40
+    content[start : start + 40] = bytes(40)
+    (tmp_path / "damaged.png").write_bytes(content)
+    with pytest.raises(BrokenImageError):
+        upright_size(open_image(tmp_path / "damaged.png"))
+    paths, crop = [tmp_path / "damaged.png", tmp_path / "whole.png"], Augmentation("resized-crop")
+    damaged, whole = crop_pixels(paths, Preprocessing(16), crop, 0, 0, np.arange(2))
+    assert isinstance(damaged, BrokenImageError) and not isinstance(whole, BrokenImageError)
+
+
 def test_a_window_is_cut_from_the_image_at_its_shorter_side(tmp_path: Path) -> None:
     """256 to 224 as AlexNet's; here 64 to 56 of an image that is exactly twice as large."""
     image = picture(192, 128)

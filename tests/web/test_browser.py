@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,15 @@ def discovery(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(made: Path, discovery: Path) -> Iterator[str]:
     """The command itself; it ends cleanly when it is told to."""
-    given = [
-        "serve",
-        made / "run",
-        "--index",
-        made / "index",
-        "--discovery",
-        discovery,
-        "--port",
-        0,
-        "--engine",
-        "torch",
-    ]
+    with serving(made, discovery) as (address, _):
+        yield address
+
+
+@contextmanager
+def serving(made: Path, discovery: Path, ends_with: int = signal.SIGINT) -> Iterator[tuple[str, list[str]]]:
+    """The command, where it answers, and what it said before, and at the end; it is ended with a signal."""
+    given = ["serve", made / "run", "--index", made / "index", "--discovery", discovery]
+    given += ["--port", 0, "--engine", "torch"]
     command = [sys.executable, "-m", "linnet", *map(str, given)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -63,11 +61,13 @@ def server(made: Path, discovery: Path) -> Iterator[str]:
                 break
         else:
             pytest.fail("".join(lines))
-        yield found[0]
-        process.send_signal(signal.SIGINT)
+        said = ["".join(lines)]
+        yield found[0], said
+        process.send_signal(ends_with)
         rest = process.stderr.read()
-        assert process.wait(60) in (0, -signal.SIGINT, 130), rest
+        assert process.wait(60) in (0, -ends_with, 130), rest
         assert "Traceback" not in rest
+        said.append(rest)
 
 
 @pytest.fixture(scope="module")
@@ -200,16 +200,87 @@ def test_two_tabs(browser: Any, server: str) -> None:
     tabs = [browser.new_page() for _ in range(2)]
     for tab in tabs:
         tab.goto(f"{server}discover/2")
-    for tab, name in zip(tabs, ("mine", "theirs"), strict=True):
-        tab.fill("#name-0", name)
-        tab.press("#name-0", "Enter")
+    tabs[1].set_viewport_size(PHONE)
+    for tab, name, field in zip(tabs, ("mine", "theirs"), ("#name-0", "#name-2"), strict=True):
+        tab.fill(field, name)
+        tab.press(field, "Enter")
         tab.wait_for_selector("#told.unsaved" if name == "mine" else "#notice .problem")
     assert "changed meanwhile" in tabs[1].inner_text("#notice")
+    assert tabs[1].evaluate("scrollY > 500"), "far below the head of the page"
+    seen = "(() => { const at = document.querySelector('#notice .problem').getBoundingClientRect();"
+    assert tabs[1].evaluate(f"{seen} return at.top >= 0 && at.bottom <= innerHeight; }})()"), "told where it is seen"
+    assert tabs[1].input_value("#name-2") == "theirs", "what was typed is still there"
     tabs[1].click("#notice a")
     tabs[1].wait_for_load_state()
     assert tabs[1].input_value("#name-0") == "mine"
     for tab in tabs:
         tab.close()
+
+
+@pytest.mark.parametrize("ends_with", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+def test_what_is_not_saved_outlives_the_server(browser: Any, made: Path, tmp_path: Path, ends_with: int) -> None:
+    folder = Path(shutil.copytree(made / "discovery", tmp_path / "discovery"))
+    page = browser.new_page()
+    with serving(made, folder, ends_with) as (address, said):
+        assert "taken up" not in said[0]
+        page.goto(f"{address}discover/0")
+        page.fill("#name-0", "crested")
+        page.press("#name-0", "Enter")
+        page.wait_for_selector("#told.unsaved")
+        for number in (1, 2):
+            page.locator(f"#cluster-{number} .choose input").check()
+        page.click("#merge")
+        page.wait_for_selector("#cluster-2", state="detached")
+    if ends_with == signal.SIGINT:
+        assert "are kept as a draft; the next linnet serve takes them up" in said[1]
+    with serving(made, folder) as (address, said):
+        assert "were taken up again" in said[0]
+        page.goto(f"{address}discover/0")
+        assert "were taken up again" in page.inner_text("#note")
+        assert page.input_value("#name-0") == "crested" and page.locator("#cluster-2").count() == 0
+        page.click("#undo")
+        page.wait_for_selector("#cluster-2")
+        page.click("#save")
+        page.wait_for_selector("#told:not(.unsaved)")
+        assert page.locator("#note").is_hidden() and page.locator("#discard").is_disabled()
+        page.fill("#name-1", "barred")
+        page.press("#name-1", "Enter")
+        page.wait_for_selector("#told.unsaved")
+        page.click("#discard")
+        page.wait_for_selector("#told:not(.unsaved)")
+        assert page.input_value("#name-1") == "" and page.input_value("#name-0") == "crested"
+    page.close()
+    assert "draft" not in said[1], "nothing is left to save"
+    assert open_discovery(folder).get(0, 0).name == "crested"
+    assert not (folder / "draft.json").exists()
+
+
+def test_leaving_asks_only_where_something_would_be_lost(browser: Any, server: str) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+
+    def stay(dialog: Any) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.goto(f"{server}discover/4")
+    page.click("#name-0")
+    page.keyboard.type("half a na")
+    with page.expect_event("dialog"):
+        page.evaluate("() => { location.href = '/' }")
+    assert asked == ["beforeunload"] and page.url.endswith("/discover/4")
+    page.keyboard.type("me")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#told.unsaved")
+    settled(page)
+    page.reload()
+    assert page.input_value("#name-0") == "half a name" and asked == ["beforeunload"]
+    page.click("#undo")
+    page.wait_for_function("() => document.querySelector('#name-0').value === ''")
+    page.goto(server)
+    assert asked == ["beforeunload"]
+    page.close()
 
 
 def test_by_keyboard_alone(page: Any, server: str) -> None:

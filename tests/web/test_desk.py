@@ -136,7 +136,7 @@ def test_the_pages_forms_do_the_same(client: TestClient) -> None:
         return said.text
 
     first = shape(client)
-    assert "Changes not saved" in post("/0/0/name", **{"name-0": "one"})
+    assert "Draft, not saved yet" in post("/0/0/name", **{"name-0": "one"})
     post("/0/1/name", **{"name-1": "two"})
     text = post("/0/merge", cluster=["0", "1"])
     assert shape(client)[0] == ("one", first[0][1] + first[1][1])

@@ -125,12 +125,31 @@ function told() {
   if (!version) return;
   find("#what").textContent = version.dataset.undoable;
   find("#undo").disabled = !version.dataset.undoable;
+  find("#discard").disabled = version.dataset.unsaved !== "true";
 }
 
 document.addEventListener("htmx:afterSettle", dock);
 document.addEventListener("htmx:oobAfterSwap", told);
 
-// A step is not lost by closing the tab, as the server holds it; but it is not on disk yet.
+// A step that was answered lies on disk, as a draft. What is typed and not yet sent, refused or under way does not.
+let leaving = false, sent = 0;
+
+function pending() {
+  if (!find("#state") || leaving) return false;
+  const typed = [...document.querySelectorAll("[data-name]")].some((box) => box.value.trim() !== box.defaultValue);
+  return typed || sent > 0;
+}
+
+window.addEventListener("beforeunload", (event) => { if (pending()) event.preventDefault(); });
+document.addEventListener("click", (event) => { if (event.target.closest("[data-leave]")) leaving = true; });
+const count = (by) => (event) => { if (event.detail.requestConfig.verb === "post") sent += by; };
+document.addEventListener("htmx:beforeSend", count(1));
+["htmx:beforeOnLoad", "htmx:sendError", "htmx:sendAbort", "htmx:timeout"].forEach((name) => document.addEventListener(name, count(-1)));
+document.addEventListener("htmx:afterRequest", (event) => {
+  const box = event.detail.elt;
+  if (event.detail.successful && box.matches("[data-name]")) box.defaultValue = event.detail.requestConfig.formData.get(box.name).trim();
+});
+
 document.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if (!(event.ctrlKey || event.metaKey) || event.shiftKey || !find("#state")) return;
