@@ -30,7 +30,7 @@ __all__ = ["KINDS", "Approximate", "Kind", "build_approximate", "open_approximat
 Kind = Literal["hnsw", "ivf"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-LINKS, CONSTRUCTION = 16, 80
+LINKS, CONSTRUCTION = 32, 160
 """Of a graph: links a row in each layer, and candidates that are looked at while it is built."""
 
 _PER_LIST = 40
