@@ -1,0 +1,139 @@
+"""A small world in which the documents' blocks run: photos, tables, a run, and lines cut to a second's work."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from linnet.cli.app import app
+from linnet.datasets.creatures import write_folder
+from linnet.discover import Settings, discover, save_discovery
+from linnet.discover.embed import read_data, run_subjects
+from linnet.randomness import generator
+from linnet.search import build_index
+from linnet.training.api import train
+from linnet.web import create_app
+from tests.docs.blocks import Block, BlockError
+from tests.training.tiny import tiny_recipe
+
+SMALL = (
+    *("image_size=16", "backbone=cifar-resnet10", "width=4", "weights=none", "pretrained=false", "augment=none"),
+    *("epochs=1", "batch_size=32", "precision=fp32", "device=cpu"),
+)
+"""Settings that follow those of every training line, and replace them: what is left runs in a second."""
+
+QUICK = ("index", "search", "predict", "serve")
+"""Commands that compile the net where that pays; here it does not."""
+
+RUNS = ("RUN", "PLAIN", "OR", "runs/first", "runs/second", "runs/coins-0", "runs/coins-1", "runs/coarse")
+"""Other runs that pages take for given; all are the one of `runs/photos`."""
+
+PICTURES = ("new.jpg", "photo.jpg", "bird.jpg", "a.jpg", "b.jpg", "c.jpg")
+
+
+def make_world(folder: Path) -> None:
+    """`photos` with a table of it and descriptions of its classes, `more`, single pictures, and a run `runs/photos`.
+
+    `RUN` is that run too.
+    """
+    write_folder(folder / "photos", size=16, train_per_class=8, test_per_class=1)
+    write_folder(folder / "more", size=16, train_per_class=1, test_per_class=1)
+    pictures = sorted((folder / "more/train").rglob("*.png"))
+    for number, path in enumerate(pictures[:2]):
+        shutil.copy(path, folder / f"more/{number}.jpg")
+    for name, path in zip(PICTURES, pictures[2:], strict=False):
+        shutil.copy(path, folder / name)
+    lines = (folder / "photos/manifest.csv").read_text().replace('\n"', '\n"photos/').splitlines(keepends=True)
+    (folder / "photos.csv").write_text("".join(lines))
+    (folder / "rows.csv").write_text("".join(lines[:193]))
+    for name in ("birds.csv", "classes.csv"):
+        shutil.copy(folder / "photos/attributes.csv", folder / name)
+    for name, rows in (("v.npy", 192), ("queries.npy", 2)):
+        np.save(folder / name, generator(0, name).normal(size=(rows, 8)).astype(np.float32))
+    recipe = tiny_recipe(method="fine", epochs=1, data=str(folder / "photos"))
+    run = train(recipe, folder / "runs/photos", progress=False)
+    build_index(run, None, folder / "runs/photos/index", engine="torch", progress=False)
+    subjects = run_subjects(run, read_data(run, None, None, {}, None), progress=False)
+    save_discovery(discover(subjects, Settings(clusters=2, repeats=2)), folder / "runs/photos/discovery")
+    for name in RUNS:
+        shutil.copytree(folder / "runs/photos", folder / name)
+
+
+def name_clusters(table: Path) -> None:
+    """What the reader does between two lines of discover.md: a name for every cluster."""
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["name"] = f"{row['coarse']} {row['cluster']}"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Player:
+    """Runs the blocks of one page, in its order, in a copy of the world that is the current folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.served: Any = None
+        self._brought = {f"{run}{part}" for run in ("runs/photos", *RUNS) for part in ("", "/index", "/discovery")}
+        monkeypatch.setattr("linnet.web.server.serve", self._serve)
+
+    def play(self, block: Block) -> None:
+        """Run a block.
+
+        Raises:
+            BlockError: a command fails, with what it printed, or the code raises.
+        """
+        for words in block.lines:
+            if words[0] != "linnet":
+                raise BlockError(f"{words[0]} is not run here: put <!-- not run: why --> above its fence")
+            self.call(words[1:])
+        if block.language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(block.text, block.place, "exec"), {})  # noqa: S102 (our own documents)
+
+    def call(self, arguments: list[str]) -> None:
+        """Run a line of linnet, cut small.
+
+        Raises:
+            BlockError: it does not end well.
+        """
+        extra: list[str] = []
+        self._make_room(arguments)
+        if arguments[:2] == ["discover", "name"]:
+            name_clusters(Path(arguments[3]))
+        if arguments[0] in ("train", "sweep") and not {"--dry-run", "--resume"} & {*arguments}:
+            extra += SMALL
+        if arguments[0] in QUICK:
+            extra += ["--engine", "torch"]
+        if arguments[0] == "serve":
+            extra += ["--port", "0"]
+        done = CliRunner().invoke(app, [*arguments, *extra])
+        if done.exit_code != 0:
+            told = "" if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
+            raise BlockError(f"linnet {' '.join([*arguments, *extra])}\n{done.output}{told}")
+
+    def _make_room(self, arguments: list[str]) -> None:
+        """What a page makes itself is not prepared for it: removes it, once, if the world brought it."""
+        folder = arguments[arguments.index("--out") + 1] if "--out" in arguments else f"{arguments[1]}/discovery"
+        if arguments[0] in ("train", "index", "discover") and "--resume" not in arguments and folder in self._brought:
+            self._brought -= {folder, f"{folder}/index", f"{folder}/discovery"}
+            shutil.rmtree(folder)
+
+    def _serve(self, service: Any, listening: Any, names: tuple[str, ...], ready: Any) -> None:
+        """In place of serving until an interrupt: the page answers once."""
+        listening.close()
+        self.served = create_app(service, "127.0.0.1", names)
+        with TestClient(self.served, base_url="http://127.0.0.1") as client:
+            assert client.get("/").status_code == 200
+        ready()
