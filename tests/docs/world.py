@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,16 @@ SMALL = (
 )
 """Settings that follow those of every training line, and replace them: what is left runs in a second."""
 
-QUICK = ("index", "search", "predict", "serve")
-"""Commands that compile the net where that pays; here it does not."""
+SMALL_HEADS = ("dim=16", "hidden=16", "reduced=8")
+"""The same for bigspn, whose heads have a hundred million weights."""
+
+EXTRA = {
+    **dict.fromkeys(("index", "search", "predict"), ("--engine", "torch")),  # what is quick to start
+    "serve": ("--engine", "torch", "--port", "0"),
+    "explain": ("--count", "4"),
+    "discover": ("--most", "3"),
+}
+"""Options that other lines get, unless they have them."""
 
 RUNS = ("RUN", "PLAIN", "OR", "runs/first", "runs/second", "runs/coins-0", "runs/coins-1", "runs/coarse")
 """Other runs that pages take for given; all are the one of `runs/photos`."""
@@ -80,6 +89,18 @@ def name_clusters(table: Path) -> None:
         writer.writerows(rows)
 
 
+def cut(arguments: list[str]) -> tuple[str, ...]:
+    """What makes a line quick, to follow it."""
+    command = arguments[0]
+    if command in ("train", "sweep"):
+        if {"--dry-run", "--resume"} & {*arguments}:
+            return ()
+        return SMALL + (SMALL_HEADS if "bigspn" in " ".join(arguments) else ())
+    extra = EXTRA.get(command, ())
+    whole = arguments[1:2] in (["name"], ["measure"]) or (extra[:1] and extra[0] in arguments)
+    return () if whole else extra
+
+
 class Player:
     """Runs the blocks of one page, in its order, in a copy of the world that is the current folder."""
 
@@ -108,25 +129,21 @@ class Player:
         Raises:
             BlockError: it does not end well.
         """
-        extra: list[str] = []
         self._make_room(arguments)
         if arguments[:2] == ["discover", "name"]:
             name_clusters(Path(arguments[3]))
-        if arguments[0] in ("train", "sweep") and not {"--dry-run", "--resume"} & {*arguments}:
-            extra += SMALL
-        if arguments[0] in QUICK:
-            extra += ["--engine", "torch"]
-        if arguments[0] == "serve":
-            extra += ["--port", "0"]
-        done = CliRunner().invoke(app, [*arguments, *extra])
+        line = [*arguments, *cut(arguments)]
+        done = CliRunner().invoke(app, line)
         if done.exit_code != 0:
             told = "" if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
-            raise BlockError(f"linnet {' '.join([*arguments, *extra])}\n{done.output}{told}")
+            raise BlockError(f"linnet {shlex.join(line)}\n{done.output}{told}")
 
     def _make_room(self, arguments: list[str]) -> None:
         """What a page makes itself is not prepared for it: removes it, once, if the world brought it."""
+        if arguments[0] not in ("train", "index", "discover") or "--resume" in arguments:
+            return
         folder = arguments[arguments.index("--out") + 1] if "--out" in arguments else f"{arguments[1]}/discovery"
-        if arguments[0] in ("train", "index", "discover") and "--resume" not in arguments and folder in self._brought:
+        if folder in self._brought:
             self._brought -= {folder, f"{folder}/index", f"{folder}/discovery"}
             shutil.rmtree(folder)
 
