@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from tests.docs.blocks import (
     check_names,
     read_blocks,
 )  # fmt: skip
-from tests.docs.world import Player, make_world
+from tests.docs.world import Player, copy_world, make_world
 
 BLOCKS, FAULTS = all_blocks()
 LINES = [(block, command) for block in BLOCKS for command in block.commands]
@@ -63,12 +62,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_blocks_of_a_page_run(page: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the page, each page in a copy of the world."""
     world = tmp_path / "world"
-    shutil.copytree(prepared, world)
+    mine = [each for each in RUNNING if each.page == page]
+    copy_world(prepared, world, "".join(block.text for block in mine))
     monkeypatch.chdir(world)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("LINNET_DATA", raising=False)  # the world is all there is
     player = Player(monkeypatch)
-    for block in (each for each in RUNNING if each.page == page):
+    for block in mine:
         try:
             player.play(block)
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from linnet.cli.app import app
+from linnet.datasets import cub
+from linnet.datasets.coarse import coarse_table
 from linnet.datasets.creatures import write_folder
 from linnet.discover import Settings, discover, save_discovery
 from linnet.discover.embed import read_data, run_subjects
@@ -23,6 +27,7 @@ from linnet.randomness import generator
 from linnet.search import build_index
 from linnet.training.api import train
 from linnet.web import create_app
+from tests.datasets.listed import write_lists
 from tests.docs.blocks import Block, BlockError
 from tests.training.tiny import tiny_recipe
 
@@ -50,10 +55,7 @@ PICTURES = ("new.jpg", "photo.jpg", "bird.jpg", "a.jpg", "b.jpg", "c.jpg")
 
 
 def make_world(folder: Path) -> None:
-    """`photos` with a table of it and descriptions of its classes, `more`, single pictures, and a run `runs/photos`.
-
-    `RUN` is that run too.
-    """
+    """`photos`, a table of it, descriptions of its classes, `more`, single pictures, birds, and a run `runs/photos`."""
     write_folder(folder / "photos", size=16, train_per_class=8, test_per_class=1)
     write_folder(folder / "more", size=16, train_per_class=1, test_per_class=1)
     pictures = sorted((folder / "more/train").rglob("*.png"))
@@ -73,8 +75,38 @@ def make_world(folder: Path) -> None:
     build_index(run, None, folder / "runs/photos/index", engine="torch", progress=False)
     subjects = run_subjects(run, read_data(run, None, None, {}, None), progress=False)
     save_discovery(discover(subjects, Settings(clusters=2, repeats=2)), folder / "runs/photos/discovery")
-    for name in RUNS:
-        shutil.copytree(folder / "runs/photos", folder / name)
+    make_birds(folder / "DIR")
+
+
+def make_birds(root: Path) -> None:
+    """The first hundred birds of CUB-200-2011 as it unpacks, three small pictures each, and attributes of all 200."""
+    names = [f"{number:03d}.{name}" for number, name in enumerate(sorted(coarse_table("cub")), start=1)]
+    classes = {str(number): name for number, name in enumerate(names[:100], start=1)}
+    keys = [(number, picture) for number in classes for picture in range(3)]
+    rows = {str(row): (f"{classes[n]}/{p}.png", n, str(int(p < 2))) for row, (n, p) in enumerate(keys, start=1)}
+    folder = write_lists(root / cub.FOLDER, classes, rows)
+    for row, (path, _, _) in rows.items():
+        target = folder / "images" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator(0, "birds", int(row)).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(target)
+    values = generator(0, "birds", 0).uniform(size=(200, 8))
+    lines = (" ".join(f"{value:.3f}" for value in row) + "\n" for row in values)
+    (folder / cub.ATTRIBUTES).parent.mkdir()
+    (folder / cub.ATTRIBUTES).write_text("".join(lines))
+
+
+def copy_world(prepared: Path, folder: Path, text: str) -> None:
+    """What a page with this text needs, to be changed; photos and data sets are links, for nothing writes there."""
+    folder.mkdir()
+    for each in prepared.iterdir():
+        if each.name in ("photos", "more", "DIR"):
+            (folder / each.name).symlink_to(each)
+        elif each.is_file():
+            shutil.copy(each, folder)
+    for name in ("runs/photos", *RUNS):
+        if re.search(rf"\b{name}\b", text):
+            shutil.copytree(prepared / "runs/photos", folder / name)
 
 
 def name_clusters(table: Path) -> None:
