@@ -37,8 +37,8 @@ SMALL = (
 )
 """Settings that follow those of every training line, and replace them: what is left runs in a second."""
 
-SMALL_HEADS = ("dim=16", "hidden=16", "reduced=8")
-"""The same for bigspn, whose heads have a hundred million weights."""
+SMALLER = {"bigspn": ("dim=16", "hidden=16", "reduced=8"), "-ensemble": ("members=2",)}
+"""The same for lines with these words: heads have a hundred million weights; members, unless their number is said."""
 
 EXTRA = {
     **dict.fromkeys(("index", "search", "predict"), ("--engine", "torch")),  # what is quick to start
@@ -127,7 +127,9 @@ def cut(arguments: list[str]) -> tuple[str, ...]:
     if command in ("train", "sweep"):
         if {"--dry-run", "--resume"} & {*arguments}:
             return ()
-        return SMALL + (SMALL_HEADS if "bigspn" in " ".join(arguments) else ())
+        line = " ".join(arguments)
+        more = [each for word, several in SMALLER.items() if word in line for each in several]
+        return (*SMALL, *(each for each in more if f" {each.partition('=')[0]}=" not in line))
     extra = EXTRA.get(command, ())
     whole = arguments[1:2] in (["name"], ["measure"]) or (extra[:1] and extra[0] in arguments)
     return () if whole else extra
