@@ -247,9 +247,9 @@ def _check_others(block: Block) -> None:
             missing = [
                 each for extra in extras for each in extra.split(",") if each not in project["optional-dependencies"]
             ]
-        elif words[0] in ("linnet", "curl"):
+        elif words[0] in ("linnet", "curl"):  # parsed, and asked, elsewhere
             missing = []
         else:
-            missing = [words[0]]
+            missing = [] if block.reason else [words[0]]
         if missing:
             raise BlockError(f"{' '.join(words)}: there is no {', '.join(missing)}")

@@ -1,7 +1,12 @@
-"""The documents' code: every block runs on a small prepared world, or says on the line above it why it does not."""
+"""The documents' code: every block runs on a small prepared world, or says on the line above it why it does not.
+
+A new page under docs/ takes part by itself. What its blocks find there, `world.make_world` makes. A block that cannot
+run gets a line directly above its fence, `<!-- not run: needs CIFAR-100 and a quarter of an hour -->`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -67,12 +72,13 @@ def test_the_blocks_of_a_page_run(page: str, prepared: Path, tmp_path: Path, mon
     monkeypatch.chdir(world)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LINNET_DATA", str(world / "DIR"))
-    player = Player(monkeypatch)
-    for block in mine:
-        try:
-            player.play(block)
-        except Exception as error:
-            pytest.fail(f"{block.place}: {type(error).__name__}: {error}", pytrace=not isinstance(error, BlockError))
+    with contextlib.closing(Player(monkeypatch)) as player:
+        for block in mine:
+            try:
+                player.play(block)
+            except Exception as error:
+                told = f"{block.place}: {type(error).__name__}: {error}"
+                pytest.fail(told, pytrace=not isinstance(error, BlockError))
 
 
 @pytest.mark.parametrize(

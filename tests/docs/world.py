@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import getopt
 import io
 import re
 import shlex
@@ -139,9 +140,15 @@ class Player:
     """Runs the blocks of one page, in its order, in a copy of the world that is the current folder."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.served: Any = None
+        self._open = contextlib.ExitStack()
+        self._client: TestClient | None = None
         self._brought = {f"{run}{part}" for run in ("runs/photos", *RUNS) for part in ("", "/index", "/discovery")}
         monkeypatch.setattr("linnet.web.server.serve", self._serve)
+
+    def close(self) -> None:
+        """End what `linnet serve` began."""
+        self._open.close()
+        self._client = None
 
     def play(self, block: Block) -> None:
         """Run a block.
@@ -150,6 +157,9 @@ class Player:
             BlockError: a command fails, with what it printed, or the code raises.
         """
         for words in block.lines:
+            if words[0] == "curl" and self._client is not None:
+                self._ask(words[1:])
+                continue
             if words[0] != "linnet":
                 raise BlockError(f"{words[0]} is not run here: put <!-- not run: why --> above its fence")
             self.call(words[1:])
@@ -181,10 +191,29 @@ class Player:
             self._brought -= {folder, f"{folder}/index", f"{folder}/discovery"}
             shutil.rmtree(folder)
 
+    def _ask(self, words: list[str]) -> None:
+        """What curl would ask the page that was served last, without curl.
+
+        Raises:
+            BlockError: the answer is an error.
+        """
+        taken, (url,) = getopt.gnu_getopt(words, "F:T:X:H:")
+        options = dict(taken)
+        headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
+        assert self._client is not None
+        if "-F" in options:
+            field, _, file = options["-F"].partition("=@")
+            answer = self._client.post(url, files={field: Path(file).read_bytes()})
+        else:
+            answer = self._client.request(options["-X"], url, content=Path(options["-T"]).read_bytes(), headers=headers)
+        if answer.is_error:
+            raise BlockError(f"curl {shlex.join(words)}\n{answer.status_code} {answer.text}")
+
     def _serve(self, service: Any, listening: Any, names: tuple[str, ...], ready: Any) -> None:
-        """In place of serving until an interrupt: the page answers once."""
+        """In place of serving until an interrupt: the page answers, and goes on to until the next one."""
         listening.close()
-        self.served = create_app(service, "127.0.0.1", names)
-        with TestClient(self.served, base_url="http://127.0.0.1") as client:
-            assert client.get("/").status_code == 200
+        self.close()
+        served = TestClient(create_app(service, "127.0.0.1", names), base_url="http://127.0.0.1:8000")
+        self._client = self._open.enter_context(served)
+        assert self._client.get("/").status_code == 200
         ready()
