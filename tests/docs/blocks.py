@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,19 @@ def all_blocks() -> tuple[list[Block], list[str]]:
     return blocks, wrong
 
 
-def check_kind(block: Block) -> None:
+def check_block(block: Block) -> None:
+    """All that can be said of a block without running it, but for the names in its command lines.
+
+    Raises:
+        BlockError: it has a fault.
+    """
+    _check_kind(block)
+    _check_others(block)
+    if block.language == "python":
+        _check_imports(block)
+
+
+def _check_kind(block: Block) -> None:
     """Its language is one that says what is done with it; what is shown is well-formed; a reason is one.
 
     Raises:
@@ -131,13 +144,18 @@ def check_kind(block: Block) -> None:
         raise BlockError(f"is no {block.language}: {error}") from None
 
 
+@cache
+def _command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def parse(arguments: list[str]) -> dict[str, Any]:
     """What the command line makes of the arguments, without running anything; typer brings a click of its own.
 
     Raises:
         BlockError: an unknown command or option, a missing argument or a wrong value.
     """
-    command: Any = typer.main.get_command(app)
+    command: Any = _command_line()
     rest = list(arguments)
     try:
         while hasattr(command, "resolve_command"):
@@ -187,7 +205,7 @@ def _check_data(data: str) -> None:
         raise BlockError(f"{data} is neither a known data set nor a path")
 
 
-def check_imports(block: Block) -> None:
+def _check_imports(block: Block) -> None:
     """What a Python block imports of Linnet is there, and so is what it takes of `linnet` itself.
 
     Raises:
@@ -211,7 +229,7 @@ def check_imports(block: Block) -> None:
                 raise BlockError(str(error)) from None
 
 
-def check_others(block: Block) -> None:
+def _check_others(block: Block) -> None:
     """Targets of make, scripts and packages' extras that a block names are there.
 
     Raises:
@@ -229,9 +247,9 @@ def check_others(block: Block) -> None:
             missing = [
                 each for extra in extras for each in extra.split(",") if each not in project["optional-dependencies"]
             ]
-        elif words[0] in ("linnet", "curl"):
+        elif words[0] in ("linnet", "curl"):  # parsed, and asked, elsewhere
             missing = []
         else:
-            missing = [words[0]]
+            missing = [] if block.reason else [words[0]]
         if missing:
             raise BlockError(f"{' '.join(words)}: there is no {', '.join(missing)}")
