@@ -27,7 +27,7 @@ from linnet.methods import method_class
 from linnet.methods.base import Method, Need
 from linnet.metrics.units import lower_is_better
 from linnet.randomness import seeded
-from linnet.recipes import Recipe
+from linnet.recipes import Recipe, check_options
 from linnet.recipes.model import PROVENANCE
 from linnet.training.bundle import Bundle, write_bundle
 from linnet.training.checkpoint import Checkpoints
@@ -61,7 +61,7 @@ def train(
     """Train by a recipe into a run folder, and return the run.
 
     Args:
-        recipe: all settings.
+        recipe: all settings; options of the method that are left out take their defaults.
         out: the run folder, made when absent.
         manifest: the images, when they are not to be read from `recipe.data`.
         resume: go on from the folder's newest checkpoint; a folder without one starts anew.
@@ -75,6 +75,7 @@ def train(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file; a run needs a folder: give another --out")
+    recipe = check_options(recipe)  # whole, as the command line gives it, so that either resumes the other's runs
     place = find_place(recipe)
     with _alone(out, place):
         return _train(recipe, out, manifest, resume, progress, place)
@@ -191,7 +192,8 @@ def _data_path(data: str) -> str | None:
 
 
 def _stored(out: Path) -> Recipe:
-    return Recipe.read(files.read_json(out / "recipe.json"), f"{out}/recipe.json")
+    where = f"{out}/recipe.json"
+    return check_options(Recipe.read(files.read_json(out / "recipe.json"), where), where)
 
 
 def _grows(out: Path, old: dict[str, Any], recipe: Recipe) -> bool:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from linnet import files
 from linnet.errors import RunError
+from linnet.recipes import check_options
 from linnet.training.api import train
 from linnet.training.checkpoint import Checkpoints
 from linnet.training.loop import Loop
@@ -113,6 +114,17 @@ def test_resume_checks_that_it_is_the_same_run(tmp_path: Path) -> None:
         train(recipe.change(lr=0.1), folder, tiny_manifest(), resume=True, progress=False)
     again = train(recipe.change(workers=1), folder, tiny_manifest(), resume=True, progress=False)
     assert again.summary["best_epoch"] == 1
+
+
+def test_options_that_were_left_out_are_their_defaults(tmp_path: Path) -> None:
+    """A recipe made in Python need not name them; the command line does, and resumes its run."""
+    recipe = tiny_recipe(method="fine", epochs=1)
+    whole = check_options(recipe)
+    assert recipe.options != whole.options
+    train(recipe, tmp_path / "run", tiny_manifest(), progress=False)
+    assert train(whole, tmp_path / "run", tiny_manifest(), resume=True, progress=False).recipe.options == whole.options
+    files.write_json(tmp_path / "run/recipe.json", recipe.model_dump(mode="json"))  # as an older Linnet stored it
+    train(whole, tmp_path / "run", tiny_manifest(), resume=True, progress=False)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
