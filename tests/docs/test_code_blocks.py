@@ -10,6 +10,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.docs.blocks import (
     Block,
@@ -72,6 +73,7 @@ def test_the_blocks_of_a_page_run(page: str, prepared: Path, tmp_path: Path, mon
     monkeypatch.chdir(world)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LINNET_DATA", str(world / "DIR"))
+    torch.set_num_threads(1)  # nets so small gain nothing by a second, and lose where cores are shared
     with contextlib.closing(Player(monkeypatch)) as player:
         for block in mine:
             try:
