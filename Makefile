@@ -3,11 +3,13 @@
 #   make test    the tests, less the slow ones; on real images too where LINNET_DATA names a folder of them
 #   make check   lint, format, types, layers, style budget, documentation
 #   make docs    the documentation as a site, in build/site
-# VENV=folder sets where the environment lies, PYTHON=python3.12 what it is made with, ARGS="-k taxonomy" adds to pytest.
+# VENV=folder sets where the environment lies, PYTHON=python3.12 what it is made with, ARGS="-k taxonomy" adds to pytest,
+# WORKERS=8 shares the tests out to so many processes (two; each with one thread).
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 # The environment is set up anew when what it is made of changes: its stamp carries the checksum.
@@ -23,7 +25,7 @@ demo: $(STAMP)
 	$(BIN)/python -m linnet demo --program $(BIN)/linnet
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -16,7 +16,9 @@ from hypothesis import settings
 
 _UNSET = "LINNET_DATA is unset: it names a folder of unpacked data sets"
 
-torch.set_num_threads(int(os.environ.get("LINNET_TEST_THREADS", "2")))
+# Tests that are shared out to processes have a thread each.
+_THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+torch.set_num_threads(int(os.environ.get("LINNET_TEST_THREADS", _THREADS)))
 settings.register_profile("linnet", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("linnet")
 

@@ -52,7 +52,7 @@ def test_train_evaluate_record_and_show(photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos, moved)
     done = call("evaluate", runs[0], "--on", "val", "--root", moved, "--device", "cpu")
     assert done.exit_code == 0, done.output
-    assert "validation images" in done.output
+    assert "validation images" in " ".join(done.output.split())
     shutil.rmtree(moved)
     done = call("evaluate", runs[0], "--root", tmp_path / "nowhere")
     assert done.exit_code == 2, "the root that is given counts"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from linnet import files
 from linnet.errors import RecipeError, RunError
-from linnet.recipes import Recipe
+from linnet.recipes import Recipe, check_options
 from linnet.training.api import train
 from linnet.training.run import Run
 from tests.training.tiny import tiny_manifest, tiny_recipe
@@ -79,7 +79,7 @@ def test_a_member_added_later_is_the_one_that_would_have_been(whole: Path, tmp_p
     after = load_file(tmp_path / "bundle" / "weights.safetensors")
     assert all(torch.equal(value, after[name]) for name, value in before.items()) and len(after) > len(before)
     assert same(tmp_path, whole)
-    assert Run.open(tmp_path).recipe == grown.recipe == recipe(3)
+    assert Run.open(tmp_path).recipe == grown.recipe == check_options(recipe(3))
     prefix = Run.open(tmp_path, members=2)
     assert prefix.evaluate("test", tiny_manifest()).figures == two.figures
     assert prefix.seconds < grown.seconds == grown.summary["seconds"]
