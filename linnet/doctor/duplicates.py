@@ -62,10 +62,11 @@ def exact_groups(manifest: Manifest, scan: Scan) -> tuple[NDArray[np.int64], lis
     rows = np.flatnonzero(scan.whole)
     starts = np.ascontiguousarray(scan.digests[rows, :8]).view(np.uint64).ravel()
     order = np.argsort(starts, kind="stable")
-    again = np.diff(starts[order]) == 0
+    again = np.zeros(len(rows) + 1, bool)  # whether an image begins as the one before it
+    again[1:-1] = np.diff(starts[order]) == 0
     # Only where the first bytes are equal is there anything to compare, and an object to make.
     met: dict[bytes, list[int]] = defaultdict(list)
-    for row in np.sort(rows[order[np.append(again, False) | np.insert(again, 0, False)]]).tolist():
+    for row in np.sort(rows[order[again[:-1] | again[1:]]]).tolist():
         met[scan.digests[row].tobytes()].append(row)
     alike = (group for group in met.values() if len(group) > 1)
     groups = sorted(tuple(group) for each in alike for group in _equal(manifest, each) if len(group) > 1)

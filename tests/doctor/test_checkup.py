@@ -82,6 +82,16 @@ def test_one_blank_label_does_not_hide_what_the_others_allow(tmp_path: Path) -> 
     assert advice.start[0].method == "any-level" and "(1) have one" in advice.once
 
 
+@pytest.mark.parametrize("names", [["gone.jpg"], ["gone.jpg", "lost.jpg"], ["gone.jpg", "there.png"]])
+def test_a_table_of_images_that_are_hardly_there(tmp_path: Path, names: list[str]) -> None:
+    """The wrong --root, say: no image, or one, is left to compare."""
+    Image.new("RGB", (32, 32)).save(tmp_path / "there.png")
+    lines = ["image,split,coarse", *(f"{name},train,bird" for name in names)]
+    (tmp_path / "images.csv").write_text("\n".join(lines))
+    found = images_of(checked(tmp_path / "images.csv"), "missing-file")
+    assert [row for item in found for row in item] == [name for name in names if name != "there.png"]
+
+
 def test_splits_that_training_would_refuse(tmp_path: Path) -> None:
     rows = write_clean(tmp_path)
     path = table(tmp_path, [*rows[:-1], (rows[-1][0], "", *rows[-1][2:])])
