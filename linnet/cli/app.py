@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -59,6 +60,10 @@ COMMANDS = (
 )
 
 
+_OF_THE_MACHINE = frozenset({EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS})
+"""Errors of the system that tell of a folder or disk, not of a fault of Linnet."""
+
+
 class _Group(TyperGroup):
     """Meets a user's mistake with its message alone, and an interrupt without a traceback."""
 
@@ -71,6 +76,12 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in _OF_THE_MACHINE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            complain(f"{where}{error.strerror}; name another place, or make this one writable with room to write")
+            raise typer.Exit(2) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)

@@ -173,6 +173,8 @@ def test_resume_takes_what_else_is_said(trained: list[tuple[Recipe, Path, bool]]
         (KeyboardInterrupt(), 130, "interrupted; resume with: linnet train --resume --out 'my runs/a'"),
         (ManifestError("photos.csv, line 3: no image"), 2, "photos.csv, line 3: no image"),
         (RunError("[red]brackets[/red] stay"), 2, "[red]brackets[/red] stay"),
+        (PermissionError(13, "Permission denied", "runs/a"), 2, "runs/a: Permission denied; name another place"),
+        (OSError(28, "No space left on device"), 2, "No space left on device; name another place"),
     ],
 )
 def test_how_training_ends_badly(
@@ -204,6 +206,8 @@ def test_a_fault_keeps_its_traceback(trained: list[Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(train_command, "_run", lambda *_: 1 / 0)
     result = CliRunner().invoke(app, ["train", "creatures"])
     assert isinstance(result.exception, ZeroDivisionError)
+    monkeypatch.setattr(train_command, "_run", lambda *_: open("nothing"))
+    assert isinstance(CliRunner().invoke(app, ["train", "creatures"]).exception, FileNotFoundError)
 
 
 def test_as_a_process(tmp_path: Path) -> None:
