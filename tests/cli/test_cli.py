@@ -206,7 +206,7 @@ def test_a_fault_keeps_its_traceback(trained: list[Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(train_command, "_run", lambda *_: 1 / 0)
     result = CliRunner().invoke(app, ["train", "creatures"])
     assert isinstance(result.exception, ZeroDivisionError)
-    monkeypatch.setattr(train_command, "_run", lambda *_: open("nothing"))
+    monkeypatch.setattr(train_command, "_run", lambda *_: Path("nothing").read_text())
     assert isinstance(CliRunner().invoke(app, ["train", "creatures"]).exception, FileNotFoundError)
 
 
