@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find", "measure", "name", "register", "write_sheets"]
 
-_CARD = "discovery.json"
 _NAMES = "names.csv"
 _SHEETS = "sheets.html"
 _WORK = "work"
@@ -106,8 +105,9 @@ def _find(
 ) -> None:
     """Discover into a folder that this process holds."""
     from linnet.discover import discover, save_discovery, write_names
+    from linnet.discover.store import card_path
 
-    if (folder / _CARD).exists():
+    if card_path(folder).exists():
         raise RunError(f"{folder} holds a discovery already; give another --out, or remove it")
     try:
         subjects = _subjects(arguments, coarse, on, root, engine, folder / _WORK)
@@ -129,8 +129,10 @@ def _find(
 
 def _unused(folder: Path) -> Path:
     """Where to write what is found: the folder, unless a discovery was copied there while it was worked on."""
+    from linnet.discover.store import card_path
+
     into, number = folder, 2
-    while (into / _CARD).exists():
+    while card_path(into).exists():
         into, number = folder.resolve().with_name(f"{folder.resolve().name}-{number}"), number + 1
     if into != folder:
         complain(f"{folder} got another discovery meanwhile, which stays as it is; this one is written to {into}")

@@ -18,12 +18,17 @@ from linnet import files
 from linnet.discover.model import Cluster, Discovery
 from linnet.errors import RunError
 
-__all__ = ["FORMAT", "open_discovery", "save_discovery"]
+__all__ = ["FORMAT", "card_path", "open_discovery", "save_discovery"]
 
 FORMAT = 1
 """The version of the folder that this Linnet reads and writes."""
 
 _CARD = "discovery.json"
+
+
+def card_path(folder: Path | str) -> Path:
+    """The file of a discovery's folder that says that it holds one; written last."""
+    return Path(folder) / _CARD
 
 
 def save_discovery(discovery: Discovery, folder: Path | str) -> None:
@@ -42,7 +47,7 @@ def save_discovery(discovery: Discovery, folder: Path | str) -> None:
         for name, there in zip(discovery.coarse_names, discovery.clusters, strict=True)
     }
     card = {"format": FORMAT, "images": len(discovery), "clusters": clusters, "files": written, **_rest(discovery)}
-    files.write_json(folder / _CARD, card)
+    files.write_json(card_path(folder), card)
     kept = {each["file"] for each in written.values()}
     for kind in written:  # what an earlier state had
         for old in folder.glob(f"{kind}-*"):
@@ -78,11 +83,11 @@ def open_discovery(folder: Path | str) -> Discovery:
     from safetensors.numpy import load
 
     folder = Path(folder)
-    if not (folder / _CARD).exists():
+    if not card_path(folder).exists():
         raise RunError(
             f"{folder}: no discovery ({_CARD} is not there); make one with: linnet discover RUN --out {folder}"
         )
-    card = files.read_json(folder / _CARD)
+    card = files.read_json(card_path(folder))
     given = card.get("format") if isinstance(card, dict) else None
     if given != FORMAT:
         raise RunError(f"{folder}/{_CARD}: format {given!r}, this Linnet opens format {FORMAT}")

@@ -17,11 +17,10 @@ from threading import RLock
 from linnet import files
 from linnet.discover import Discovery, open_discovery, save_discovery
 from linnet.discover.draft import Draft, draft_path, read_draft, write_draft
+from linnet.discover.store import card_path
 from linnet.web.problems import Problem, conflict
 
 __all__ = ["Desk", "State"]
-
-_CARD = "discovery.json"
 
 Steps = list[tuple[str, Discovery]]
 
@@ -57,7 +56,7 @@ class Desk:
     def __init__(self, folder: Path | str, undo: int = 100) -> None:
         self.folder = Path(folder)
         self._lock, self._most = RLock(), undo
-        self._digest = _digest(self.folder / _CARD)
+        self._digest = _digest(card_path(self.folder))
         self._now = self._saved = open_discovery(self.folder)
         self._steps: Steps = []
         self._start, self._count = uuid.uuid4().hex[:8], 0
@@ -131,7 +130,7 @@ class Desk:
             self._check(version)
             try:
                 save_discovery(self._now, self.folder)
-                self._saved, self._digest = self._now, _digest(self.folder / _CARD)
+                self._saved, self._digest = self._now, _digest(card_path(self.folder))
                 self._keep(self._now, self._steps, self._version)
             except OSError as error:
                 raise _not_written(self.folder, error) from None
@@ -145,7 +144,7 @@ class Desk:
                 "The desk was changed meanwhile, in another tab or by another program, so this change was not made. "
                 "Load the page again to see the present state."
             )
-        if _digest(self.folder / _CARD) != self._digest:
+        if _digest(card_path(self.folder)) != self._digest:
             raise conflict(
                 f"{self.folder} was changed by another program since the server opened it. Nothing was written; "
                 "start the server again to work on what is there now."
