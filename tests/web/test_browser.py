@@ -160,9 +160,10 @@ def test_a_bad_picture_is_told(browser: Any, server: str) -> None:
 def test_name_save_reload(page: Any, server: str, discovery: Path) -> None:
     page.goto(f"{server}discover")
     page.locator(".card").first.click()
+    page.wait_for_url("**/discover/0")
     page.fill("#name-0", "crested")
-    page.press("#name-0", "Enter")  # goes on to the next name
-    assert page.evaluate("document.activeElement.id.startsWith('name-')")
+    page.press("#name-0", "Enter")
+    assert page.evaluate("document.activeElement.matches('[data-name]:not(#name-0)')"), "goes on to the next name"
     page.wait_for_selector("#told.unsaved")
     assert open_discovery(discovery).get(0, 0).name == ""
     page.reload()
@@ -173,6 +174,25 @@ def test_name_save_reload(page: Any, server: str, discovery: Path) -> None:
     page.reload()
     assert page.input_value("#name-0") == "crested"
     assert "All saved" in page.inner_text("#state")
+
+
+def test_what_is_typed_before_the_scripts_run_is_not_lost(browser: Any, server: str, discovery: Path) -> None:
+    page = browser.new_page()
+    held: list[Any] = []
+    page.route("**/htmx.min.js", lambda route: held.append(route))  # a bound method cannot be given
+    page.goto(f"{server}discover/5", wait_until="commit")
+    for field, name in (("#name-0", "early"), ("#name-1", "bird")):
+        page.fill(field, name)
+        page.press(field, "Enter")
+    held[0].continue_()
+    page.unroute("**/htmx.min.js")
+    page.wait_for_function("() => document.querySelector('#what').textContent.includes('bird')")
+    page.reload()
+    assert [page.input_value(f"#name-{number}") for number in (0, 1)] == ["early", "bird"]
+    for field in ("#name-1", "#name-0"):
+        page.click("#undo")
+        page.wait_for_function("field => document.querySelector(field).value === ''", arg=field)
+    page.close()
 
 
 def test_merge_split_move_undo(page: Any, server: str) -> None:

@@ -118,6 +118,12 @@ function desk() {
     if (next) { next.focus(); next.select(); } else event.target.blur();
   });
   document.addEventListener("click", (event) => { if (event.target.closest("[data-clear]")) clear(); });
+  // A name can be typed before the scripts are there to send it; htmx listens from this event on, and it asked first.
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const box of form.querySelectorAll("[data-name]")) {
+      if (box.value.trim() !== box.defaultValue) box.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
 }
 
 function told() {
