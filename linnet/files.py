@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -38,6 +39,8 @@ __all__ = [
     "write_text",
 ]
 
+_logger = logging.getLogger("linnet")
+
 
 @contextmanager
 def atomic_path(target: Path | str) -> Iterator[Path]:
@@ -48,7 +51,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     may read this one, also where the writer keeps it to its owner (safetensors).
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     # Not by the process alone: containers that share a folder have processes of the same number.
     aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
     usual = _usual_mode(aside)
@@ -124,7 +127,7 @@ def read_json(source: Path | str) -> Any:
 def append_line(target: Path | str, line: str) -> int:
     """Append one line to `target` (made when absent), sync it, and return the file's new length in bytes."""
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with target.open("ab") as stream:
         stream.write(line.encode() + b"\n")
         stream.flush()
@@ -135,7 +138,7 @@ def append_line(target: Path | str, line: str) -> int:
 def append_bytes(target: Path | str, pieces: Iterable[bytes | memoryview], length: int) -> int:
     """Write `pieces` behind the first `length` bytes of `target`, in place of what lies there; return its length."""
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with target.open("r+b" if target.exists() else "wb") as stream:
         stream.truncate(length)
         stream.seek(length)
@@ -184,9 +187,16 @@ def set_aside(target: Path | str) -> Path:
 
 
 def make_folder(target: Path | str) -> Path:
-    """Make a folder and its parents, and return its path."""
+    """Make a folder and its parents, and return its path.
+
+    Raises:
+        RunError: no folder can be made there, as in /proc.
+    """
     target = Path(target)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # its parents would have been made
+        raise RunError(f"{error.filename}: no folder can be made there; name another place") from None
     return target
 
 
@@ -206,12 +216,21 @@ def private_folder(target: Path | str) -> Path:
 
 
 @contextmanager
-def locked(target: Path | str) -> Iterator[None]:
-    """Hold the lock file `target`, made when absent: one process at a time, others wait."""
+def locked(target: Path | str, meanwhile: str = "") -> Iterator[None]:
+    """Hold the lock file `target`, made when absent: one process at a time, others wait.
+
+    Args:
+        meanwhile: logged when there is a wait: what the other process does, such as "another call writes this index".
+    """
     import fcntl  # not on every system
 
     with Path(target).open("ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if meanwhile:
+                _logger.info("%s; waiting for it to end", meanwhile)
+            fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +119,30 @@ def test_what_is_no_folder_cannot_be_claimed(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(RunError, match="cannot be written"), files.claimed(folder, "a run"):
             raise AssertionError
+
+
+def test_who_waits_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever finds it free is not; whoever waits gets it once it is."""
+    lock, told, got = tmp_path / "lock", threading.Event(), threading.Event()
+    caplog.set_level(logging.INFO, "linnet")
+
+    def watch(_: logging.LogRecord) -> bool:
+        told.set()
+        return True
+
+    def second() -> None:
+        with files.locked(lock, "another call writes it"):
+            got.set()
+
+    other = threading.Thread(target=second)
+    logging.getLogger("linnet").addFilter(watch)
+    try:
+        with files.locked(lock, "another call writes it"):
+            assert not caplog.records
+            other.start()
+            assert told.wait(60) and not got.is_set()
+        other.join()
+    finally:
+        logging.getLogger("linnet").removeFilter(watch)
+    assert got.is_set()
+    assert [each.message for each in caplog.records] == ["another call writes it; waiting for it to end"]

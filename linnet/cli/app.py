@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import EACCES, EDQUOT, EIO, EISDIR, ELOOP, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -60,7 +60,7 @@ COMMANDS = (
 )
 
 
-_OF_THE_MACHINE = frozenset({EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS})
+_OF_THE_MACHINE = frozenset({EACCES, EDQUOT, EIO, EISDIR, ELOOP, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS})
 """Errors of the system that tell of a folder or disk, not of a fault of Linnet."""
 
 

@@ -24,7 +24,7 @@ from linnet.manifest import Manifest
 from linnet.predict.answers import Failed
 from linnet.predict.decoding import Image, squares_ahead
 from linnet.randomness import permutation
-from linnet.search.card import CARD, Card, read_card, write_card
+from linnet.search.card import CARD, Card, locked_index, read_card, write_card
 from linnet.search.collection import Collection, read_collection
 from linnet.search.embedders import BATCH, Embedder, bundle_embedder
 from linnet.search.exact import greatest_loss
@@ -96,7 +96,7 @@ def build_index(
     else:
         embedder = open_embedder(run or by, collection, engine)  # type: ignore[arg-type]
     out = files.make_folder(out)
-    with files.locked(out / "lock"):
+    with locked_index(out):
         wanted = made_of(embedder, collection)
         if (out / CARD).exists():
             _check_same(out, read_card(out), wanted)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from linnet import files
 from linnet.errors import RunError
 from linnet.images.check import cores
 
-__all__ = ["CARD", "FORMAT", "Card", "Part", "part_digest", "read_card", "verify", "write_card"]
+__all__ = ["CARD", "FORMAT", "Card", "Part", "locked_index", "part_digest", "read_card", "verify", "write_card"]
 
 FORMAT = 1
 """The version of the folder that this Linnet reads and writes."""
@@ -79,6 +80,11 @@ def write_card(folder: Path, card: Card) -> None:
     content = {"format": FORMAT, "rows": card.rows, **asdict(card)}
     content["parts"] = [[part.rows, part.sha256] for part in card.parts]
     files.write_json(folder / CARD, content | {"sha256": _digest(content)})
+
+
+def locked_index(folder: Path) -> AbstractContextManager[None]:
+    """Hold an index's folder for writing; who has to wait for another call is told so."""
+    return files.locked(folder / "lock", f"another call writes the index {folder}")
 
 
 def read_card(folder: Path) -> Card:

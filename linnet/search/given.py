@@ -16,7 +16,7 @@ from linnet.errors import ManifestError, RunError
 from linnet.manifest import Manifest, read_manifest
 from linnet.metrics.unit_vectors import unit_rows
 from linnet.search.build import commit
-from linnet.search.card import CARD, Card, read_card
+from linnet.search.card import CARD, Card, locked_index, read_card
 from linnet.search.collection import Collection
 from linnet.search.index import Index
 from linnet.search.parts import Parts
@@ -110,7 +110,7 @@ def index_vectors(vectors: Path | str, out: Path | str, table: Path | str | None
     collection = Collection.of(manifest)
     kind = {"kind": "vectors", "sha256": files.digest(path)}
     identity: dict[str, Any] = {"embedder": kind, "data": manifest.fingerprint, "asked": None, "rows": len(given)}
-    with files.locked(out / "lock"):
+    with locked_index(out):
         if (out / CARD).exists():
             if read_card(out).about.get("made_of") != identity:
                 raise RunError(f"{out} holds an index of something else already; give another --out")

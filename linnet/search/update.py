@@ -20,7 +20,7 @@ from linnet import files
 from linnet.errors import RunError
 from linnet.search.approximate import build_approximate
 from linnet.search.build import commit, extend, made_of, stamps_of, sweep
-from linnet.search.card import Card, Part, read_card, write_card
+from linnet.search.card import Card, Part, locked_index, read_card, write_card
 from linnet.search.collection import Collection
 from linnet.search.embedders import Embedder
 from linnet.search.index import Index
@@ -84,7 +84,7 @@ def _alone(folder: Path) -> Iterator[None]:
         RunError: no index there.
     """
     read_card(folder)
-    with files.locked(folder / "lock"):
+    with locked_index(folder):
         yield
 
 

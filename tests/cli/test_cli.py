@@ -52,6 +52,13 @@ def test_help_names_every_command() -> None:
     assert all(command in out for command in commands)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, where nobody can make a folder")
+def test_a_folder_that_cannot_be_made_is_one_line() -> None:
+    code, _, error = run("demo", "--out", "/proc/linnet")
+    assert code == 2
+    assert "/proc/linnet: no folder can be made there; name another place" in error and "Traceback" not in error
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_every_command_has_help(command: ModuleType) -> None:
     name = command.__name__.rpartition(".")[2]

@@ -179,7 +179,11 @@ def test_name_save_reload(page: Any, server: str, discovery: Path) -> None:
 def test_what_is_typed_before_the_scripts_run_is_not_lost(browser: Any, server: str, discovery: Path) -> None:
     page = browser.new_page()
     held: list[Any] = []
-    page.route("**/htmx.min.js", lambda route: held.append(route))  # a bound method cannot be given
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/htmx.min.js", hold)
     page.goto(f"{server}discover/5", wait_until="commit")
     for field, name in (("#name-0", "early"), ("#name-1", "bird")):
         page.fill(field, name)
