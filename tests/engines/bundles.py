@@ -24,12 +24,12 @@ SIDE = 16
 def make_bundle(method: str, backbone: str = "cifar-resnet10", **options: Any) -> Bundle:
     """A method on creatures, in eval mode."""
     taxonomy = tiny_manifest().taxonomy
-    chosen = method_class(method)
+    chosen, width = method_class(method), 4 if backbone.startswith("cifar") else None
     with seeded(0, "bundle"):
         described = torch.rand(taxonomy.count(1), 5)
         task = _task(taxonomy, described)
-        made = chosen.build(lambda: build_backbone(backbone, width=4), task, chosen.Options.model_validate(options))
-    card = {"method": method, "options": options, "backbone": backbone, "width": 4, "start": "scratch"}
+        made = chosen.build(lambda: build_backbone(backbone, width=width), task, chosen.Options.model_validate(options))
+    card = {"method": method, "options": options, "backbone": backbone, "width": width, "start": "scratch"}
     return Bundle(made.eval(), taxonomy, 0, 1, Preprocessing(SIDE), card)
 
 

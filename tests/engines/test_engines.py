@@ -18,6 +18,7 @@ from linnet.engines import open_engine
 from linnet.engines.base import CannotRunError, Engine
 from linnet.engines.choose import CheckedEngine
 from linnet.engines.eager import open_eager
+from linnet.engines.int8 import quantise
 from linnet.engines.kept import content_digest, kept_graph
 from linnet.engines.parity import compare, complaint
 from linnet.errors import RecipeError, RunError
@@ -79,6 +80,26 @@ def test_int8_tells_its_loss(caplog: pytest.LogCaptureFixture) -> None:
     assert engine.precision == "int8"
     parity = compare(open_eager(bundle, torch.device("cpu"))(images), engine(images))
     assert 0.98 < parity.cosine[0] < 0.999999  # it is quantised, and no worse than that
+
+
+def test_int8_leaves_the_first_depthwise_convolution_alone(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+
+    def kinds(path: Path) -> list[tuple[bool, bool]]:
+        """Of each convolution, whether it is depthwise, and whether its weights come out of int8."""
+        graph = onnx.load(str(path)).graph
+        made = {output: node.op_type for node in graph.node for output in node.output}
+        convolutions = [node for node in graph.node if node.op_type == "Conv"]
+        groups = [next((each.i for each in node.attribute if each.name == "group"), 1) for node in convolutions]
+        quantised = [made.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+        return [(group > 1, each) for group, each in zip(groups, quantised, strict=True)]
+
+    for backbone, alone in (("mobilenet_v2", 1), ("cifar-resnet10", 0)):
+        graph, _ = kept_graph(make_bundle("coarse", backbone))
+        quantise(graph, pictures(16)[0], tmp_path / "int8.onnx")
+        found = kinds(tmp_path / "int8.onnx")
+        left = [place for place, (_, quantised) in enumerate(found) if not quantised]
+        assert left == [place for place, (depthwise, _) in enumerate(found) if depthwise][:alone]
 
 
 def test_int8_needs_images() -> None:

@@ -22,7 +22,7 @@ SIDE = 96
 
 
 def test_birds(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO gives torch's recall; int8 is near, which takes ranges that end where ReLU6 does."""
+    """OpenVINO gives torch's recall; int8 is near, as ranges end where ReLU6 does and one layer is left alone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     manifest = load_data("cub", data_folder)
     rows = manifest.rows("test")[::40].tolist()
