@@ -32,6 +32,7 @@ from linnet.images.augment import (
     resized_crop,
     windows,
 )
+from linnet.images.colour import draw_colours, recolour
 from linnet.images.files import EVALUATION, Decoder, FileRoad
 from linnet.images.kept import find_cache, open_kept
 from linnet.images.memory import fits_in_memory, load_pixels, store
@@ -177,8 +178,11 @@ class ImageSource:
     def _images(self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int) -> Iterator[Tensor]:
         """Normalised views, batch after batch."""
         if self._store is not None:
+            start = 0
             for pixels in self._cut(self._store, order, index, batch_size, epoch):
-                yield normalise(pixels, self.preprocessing, channels_last=self.channels_last)
+                coloured = self._recoloured(pixels, order[start : start + len(pixels)], epoch)
+                start += len(pixels)
+                yield normalise(coloured, self.preprocessing, channels_last=self.channels_last)
             return
         assert self._files is not None
         pieces = self._files.pieces(order, batch_size, epoch)
@@ -190,10 +194,18 @@ class ImageSource:
                 piece = next(pieces)
                 # Pinned memory lets the copy to the device and the host go on at once.
                 moved = piece.pin_memory().to(self.device, non_blocking=True) if self._pin else piece
-                part = batch[done : done + len(piece)]
-                normalise(moved.permute(0, 3, 1, 2), self.preprocessing, channels_last=self.channels_last, into=part)
+                part, first = batch[done : done + len(piece)], start + done
+                pixels = self._recoloured(moved.permute(0, 3, 1, 2), order[first : first + len(piece)], epoch)
+                normalise(pixels, self.preprocessing, channels_last=self.channels_last, into=part)
                 done += len(piece)
             yield batch
+
+    def _recoloured(self, pixels: Tensor, positions: NDArray[np.int64], epoch: int) -> Tensor:
+        """Training views under other light; the others as they are."""
+        if epoch == EVALUATION:
+            return pixels
+        maps = draw_colours(self.augmentation, self.seed, epoch, positions, self.device)
+        return pixels if maps is None else recolour(pixels, maps)
 
     def _cut(
         self, store: Tensor, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int

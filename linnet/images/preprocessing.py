@@ -85,6 +85,8 @@ class Augmentation:
         scale: least and greatest share of the image's area ("resized-crop").
         ratio: least and greatest width / height ("resized-crop").
         share: side of the square, as a share of the image's shorter side ("window").
+        color_jitter: strength of the change of colours (see `colour`), 0 for none; with any kind.
+        grayscale: share of the images that are shown without colours; with any kind.
 
     Raises:
         RecipeError: a value is out of range; names the setting.
@@ -96,6 +98,8 @@ class Augmentation:
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     share: float = 1.0
+    color_jitter: float = 0.0
+    grayscale: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges, and make tuples of what JSON gives as lists."""
@@ -110,6 +114,9 @@ class Augmentation:
             raise RecipeError(f"ratio = {self.ratio}: give two values of width / height, 0 < least <= greatest")
         if not 0 < self.share <= 1:
             raise RecipeError(f"share = {self.share}: give a share of the shorter side, above 0 and at most 1")
+        for name in ("color_jitter", "grayscale"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise RecipeError(f"{name} = {value}: give 0 (none) to 1")
 
     @property
     def of_whole(self) -> bool:

@@ -120,6 +120,13 @@ class Recipe(BaseModel):
     )
     padding: int = Field(default=4, ge=0, description="zero border that augment = 'crop' crops from, pixels")
     flip: bool = Field(default=True, description="mirror training images left-right at random")
+    color_jitter: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="strength of random changes of brightness, contrast, saturation and hue in training, 0 for none",
+    )
+    grayscale: float = Field(default=0.0, ge=0, le=1, description="share of training images shown without colours")
 
     # Net and method
     backbone: str = Field(default="resnet18", description="a timm name, or one of Linnet's own, such as cifar-resnet18")
@@ -298,6 +305,9 @@ class Recipe(BaseModel):
                 f"augment = {self.augment!r} cuts another view each epoch, and a frozen net's maps are computed once: "
                 "with frozen = true give augment = 'none'; flip = true mirrors images all the same"
             )
+        for name in ("color_jitter", "grayscale"):
+            if value := getattr(self, name):
+                raise ValueError(f"{name} = {value:g} changes images each epoch: leave it out with frozen = true")
         if self.whitening == "zca":
             raise ValueError("whitening = 'zca' is fitted to the training images, before a net that learns: not frozen")
         if self.dropout is not None:

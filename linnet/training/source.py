@@ -76,4 +76,11 @@ def check_sources(data: TrainingData, preprocessing: Preprocessing, recipe: Reci
 
 def _augmentation(recipe: Recipe) -> Augmentation:
     share = recipe.image_size / (recipe.resize or recipe.image_size)
-    return Augmentation(recipe.augment, padding=recipe.padding, flip=recipe.flip, share=share)
+    return Augmentation(
+        recipe.augment,
+        padding=recipe.padding,
+        flip=recipe.flip,
+        share=share,
+        color_jitter=recipe.color_jitter,
+        grayscale=recipe.grayscale,
+    )
