@@ -47,6 +47,11 @@ def test_every_setting_is_described_and_has_a_default() -> None:
         ({"patience": 0}, ("patience = 0", "a whole number at least 1")),
         ({"test_views": 5}, ("test_views = 5", "one of 1, 2, 10")),
         ({"test_views": 10}, ("give resize above image_size = 224, such as resize = 256",)),
+        ({"color_jitter": 1.5}, ("color_jitter = 1.5", "a number at least 0 and at most 1")),
+        (
+            {"frozen": True, "augment": "none", "color_jitter": 0.4},
+            ("color_jitter = 0.4 changes images each epoch: leave it out with frozen = true",),
+        ),
         ({"delimiter": ";;"}, ("delimiter = ';;'",)),
         ({"levels": []}, ("levels = []", "not empty")),
         ({"data": "cifar100", "levels": ["fine"]}, ("levels: for tables and folders only", "./cifar100")),
