@@ -11,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -190,13 +191,14 @@ def make_folder(target: Path | str) -> Path:
     """Make a folder and its parents, and return its path.
 
     Raises:
-        RunError: no folder can be made there, as in /proc.
+        OSError: of the kind that tells of the place: what the system calls absent (in /proc) or there already (a file,
+            a broken link) is one, too, for the parents would have been made, and a folder that is there is kept.
     """
     target = Path(target)
     try:
         target.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # its parents would have been made
-        raise RunError(f"{error.filename}: no folder can be made there; name another place") from None
+    except (FileNotFoundError, FileExistsError) as error:
+        raise NotADirectoryError(ENOTDIR, "no folder can be made there", error.filename) from None
     return target
 
 

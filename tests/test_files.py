@@ -121,6 +121,16 @@ def test_what_is_no_folder_cannot_be_claimed(tmp_path: Path) -> None:
             raise AssertionError
 
 
+def test_where_no_folder_can_be_made_the_place_is_to_blame(tmp_path: Path) -> None:
+    """Not Linnet, which would be a traceback: a file and a broken link are there already, /proc has no room."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for target in (tmp_path / "file", tmp_path / "link", tmp_path / "link" / "run", tmp_path / "file" / "run"):
+        with pytest.raises(NotADirectoryError):
+            files.make_folder(target)
+    assert files.make_folder(tmp_path / "new" / "run").is_dir()
+
+
 def test_who_waits_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever finds it free is not; whoever waits gets it once it is."""
     lock, told, got = tmp_path / "lock", threading.Event(), threading.Event()

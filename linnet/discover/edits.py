@@ -22,7 +22,8 @@ def rename(discovery: Discovery, coarse: int | str, number: int, name: str) -> D
         RunError: no such cluster, or a name with control characters.
     """
     c, name = discovery.class_number(coarse), name.strip()
-    discovery.get(c, number)
+    if discovery.get(c, number).name == name:
+        return discovery
     if name and not is_one_line(name):
         raise RunError(f"{name!r}: a name cannot hold control characters or broken Unicode")
     clusters = tuple(replace(each, name=name) if each.number == number else each for each in discovery.clusters[c])

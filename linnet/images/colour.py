@@ -48,7 +48,8 @@ def draw_colours(
     maps[draws[:, 4] >= _SHARE] = np.eye(3, 4)
     grey = draws[:, 5] < augmentation.grayscale
     maps[grey, :, :3] = _LUMINANCE @ maps[grey, :, :3]
-    return torch.from_numpy(maps.astype(np.float32)).to(device)
+    drawn = torch.from_numpy(maps.astype(np.float32))
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
 
 
 def _saturations(factors: NDArray[np.float64]) -> NDArray[np.float64]:

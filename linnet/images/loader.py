@@ -1,9 +1,9 @@
 """Rows of a manifest as batches, by three roads.
 
 *Memory*: every image lies on the device as uint8 and a batch is one gather. *Files*: worker processes
-decode, crop and flip; the device normalises whole batches. *Cache*: the same, but from images that were
-decoded once, at a working size, and are mapped into memory (see `cache`). All draws are keyed by (seed,
-"augment", epoch, position): a batch is the same for any number of workers, any batch size, and from
+decode, crop and flip; the device recolours and normalises. *Cache*: the same, but from images that were
+decoded once, at a working size, and are mapped into memory (see `cache`). All draws are keyed by (seed, purpose,
+epoch, position): a batch is the same for any number of workers, any batch size, and from
 whatever step a run is resumed.
 
 Evaluation views are the same by every road. So are training views by memory and files (a resized crop up
@@ -178,11 +178,8 @@ class ImageSource:
     def _images(self, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int) -> Iterator[Tensor]:
         """Normalised views, batch after batch."""
         if self._store is not None:
-            start = 0
             for pixels in self._cut(self._store, order, index, batch_size, epoch):
-                coloured = self._recoloured(pixels, order[start : start + len(pixels)], epoch)
-                start += len(pixels)
-                yield normalise(coloured, self.preprocessing, channels_last=self.channels_last)
+                yield normalise(pixels, self.preprocessing, channels_last=self.channels_last)
             return
         assert self._files is not None
         pieces = self._files.pieces(order, batch_size, epoch)
@@ -190,33 +187,37 @@ class ImageSource:
         for start in range(0, len(order), batch_size):
             size = min(batch_size, len(order) - start), 3, *self._size
             batch, done = torch.empty(size, dtype=torch.float32, device=self.device, memory_format=layout), 0
+            colours = self._colours(order[start : start + len(batch)], epoch)
             while done < len(batch):
                 piece = next(pieces)
                 # Pinned memory lets the copy to the device and the host go on at once.
                 moved = piece.pin_memory().to(self.device, non_blocking=True) if self._pin else piece
-                part, first = batch[done : done + len(piece)], start + done
-                pixels = self._recoloured(moved.permute(0, 3, 1, 2), order[first : first + len(piece)], epoch)
-                normalise(pixels, self.preprocessing, channels_last=self.channels_last, into=part)
-                done += len(piece)
+                place, pixels = slice(done, done + len(piece)), moved.permute(0, 3, 1, 2)
+                if colours is not None:
+                    pixels = recolour(pixels, colours[place])
+                normalise(pixels, self.preprocessing, channels_last=self.channels_last, into=batch[place])
+                done = place.stop
             yield batch
 
-    def _recoloured(self, pixels: Tensor, positions: NDArray[np.int64], epoch: int) -> Tensor:
-        """Training views under other light; the others as they are."""
+    def _colours(self, positions: NDArray[np.int64], epoch: int) -> Tensor | None:
+        """What becomes of the colours of training views; None where they stay."""
         if epoch == EVALUATION:
-            return pixels
-        maps = draw_colours(self.augmentation, self.seed, epoch, positions, self.device)
-        return pixels if maps is None else recolour(pixels, maps)
+            return None
+        return draw_colours(self.augmentation, self.seed, epoch, positions, self.device)
 
     def _cut(
         self, store: Tensor, order: NDArray[np.int64], index: Tensor, batch_size: int, epoch: int
     ) -> Iterator[Tensor]:
-        """Batches from the memory road's store, cropped and flipped, not yet normalised."""
+        """Batches from the memory road's store, cropped, flipped and recoloured, not yet normalised."""
         moves = self._moves(order, epoch)
         group = batch_size * self._batches_at_once(batch_size)
         for start in range(0, len(order), group):
             part = slice(start, start + group)
             cut = self._cut_stored(store, order[part], index[part], epoch, moves[part])
-            yield from (cut if epoch == EVALUATION else flip(cut, moves.flip[part])).split(batch_size)
+            if epoch != EVALUATION:
+                cut = flip(cut, moves.flip[part])
+            colours = self._colours(order[part], epoch)
+            yield from (cut if colours is None else recolour(cut, colours)).split(batch_size)
 
     def _moves(self, order: NDArray[np.int64], epoch: int) -> Moves:
         if epoch != EVALUATION:

@@ -28,6 +28,7 @@ def test_the_last_name_counts_and_nothing_else_changes(number: int, first: str, 
     assert same(rename(rename(FOUND, 0, number, first), 0, number, last), once)
     assert np.array_equal(once.cluster, FOUND.cluster) and once.clusters[1] == FOUND.clusters[1]
     assert same(rename(once, 0, number, ""), FOUND)
+    assert rename(once, 0, number, f" {last} ") is once, "no step for the desk"
 
 
 @given(NUMBERS)

@@ -142,6 +142,7 @@ def test_two_at_once_decode_each_image_once(
 def test_a_cache_that_cannot_be_written_or_read(files: MakeManifest, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     check_images(files(2, 8, 8), cache=tmp_path / "file")
+    check_images(files(2, 8, 8), cache=Path("/proc/linnet"))
     (tmp_path / "cache" / CACHE_NAME).mkdir(parents=True)
     check_images(files(2, 8, 8), cache=tmp_path / "cache")
 

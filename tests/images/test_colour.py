@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import Tensor
 from linnet.errors import RecipeError
 from linnet.images import Augmentation, ImageSource, Preprocessing
 from linnet.images.colour import draw_colours, recolour
+from linnet.images.files import PIECE
+from linnet.manifest import Manifest
 from tests.images.conftest import MakeManifest
 from tests.reference.colour import recoloured
 
@@ -76,29 +79,48 @@ def test_how_many_are_changed_and_how_far() -> None:
     assert 0.29 < float((grey[:, 0, 1] > 0.5).float().mean()) < 0.31
 
 
-def test_the_same_bits_by_any_road_batch_layout_and_number_of_workers(files: MakeManifest, tmp_path: Path) -> None:
-    manifest = files(13, 8, 8)
+def open_source(
+    manifest: Manifest, road: str, workers: int = 0, channels_last: bool = False, kind: Augmentation = STRONG
+) -> ImageSource:
+    return ImageSource(
+        manifest,
+        np.arange(len(manifest)),
+        Preprocessing(8),
+        kind,
+        seed=2,
+        road=road,  # type: ignore[arg-type]
+        workers=workers,
+        channels_last=channels_last,
+    )
 
-    def source(road: str, workers: int = 0, channels_last: bool = False) -> ImageSource:
-        return ImageSource(
-            manifest,
-            np.arange(13),
-            Preprocessing(8),
-            STRONG,
-            seed=2,
-            road=road,  # type: ignore[arg-type]
-            workers=workers,
-            channels_last=channels_last,
-        )
 
-    wanted = views(source("memory"), 4, 13)
-    for other in (source("memory", channels_last=True), source("files"), source("files", 2), source("files", 1, True)):
-        for batch_size in (1, 5, 13):
-            assert torch.equal(views(other, 4, batch_size), wanted)
+def test_the_same_bits_by_any_road_batch_layout_and_number_of_workers(
+    files: MakeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    count = 2 * PIECE + 6  # what workers hand over is in pieces
+    manifest, order = files(count, 8, 8), np.arange(count)
+    wanted = views(open_source(manifest, "memory"), 4, count)
+    others = (("memory", 0, True), ("files", 0, False), ("files", 2, False), ("files", 1, True), ("cache", 0, False))
+    for road, workers, channels_last in others:
+        other = open_source(manifest, road, workers, channels_last)
+        for batch_size in (7, PIECE + 8, count):
+            assert torch.equal(views(other, 4, batch_size), wanted), (road, batch_size)
         other.close()
-    later = torch.cat([batch.images for batch in source("files").epoch(4, np.arange(13), 5, start_step=1)])
-    assert torch.equal(later, wanted[5:])
-    assert not torch.equal(views(source("memory"), 5, 13), wanted)
+    later = torch.cat([batch.images for batch in open_source(manifest, "files").epoch(4, order, 40, start_step=1)])
+    assert torch.equal(later, wanted[40:])
+    assert not torch.equal(views(open_source(manifest, "memory"), 5, count), wanted)
+
+
+@pytest.mark.parametrize("kind", ["resized-crop", "window"])
+def test_crops_of_whole_images_are_recoloured_alike(files: MakeManifest, kind: str) -> None:
+    """By memory they come unrounded, by files as whole values, which the jitter may stretch."""
+    manifest, strong = files(9, 8, 8), replace(STRONG, kind=kind, share=0.8)
+    plain = replace(strong, color_jitter=0, grayscale=0)
+    first, second = (views(open_source(manifest, road, kind=strong), 1, 9) for road in ("memory", "files"))
+    torch.testing.assert_close(first, second, atol=0.5 * 5 / 255 / 0.22, rtol=0)  # half a value, five times as far
+    for road, found in (("memory", first), ("files", second)):
+        assert not torch.allclose(found, views(open_source(manifest, road, kind=plain), 1, 9), atol=0.1)
 
 
 def test_what_is_measured_keeps_its_colours_and_so_does_who_asks_for_none(arrays: MakeManifest) -> None:

@@ -14,7 +14,9 @@ from linnet.errors import ImageError
 from linnet.images import check_images
 from linnet.images.decode import open_image
 from linnet.training.api import train
+from linnet.training.device import find_place
 from linnet.training.run import Run
+from linnet.training.source import open_source
 from tests.training.tiny import tiny_recipe
 
 
@@ -69,6 +71,21 @@ def test_without_resize_crops_have_a_larger_working_image(photos: Path, tmp_path
     train(recipe, tmp_path / "run", progress=False).evaluate("test")
     kept = {path.name.split("-")[1] for path in (tmp_path / "home/linnet/images").iterdir()}
     assert kept == {"16px", "19px"}
+
+
+def test_what_the_recipe_says_becomes_of_training_images_alone(photos: Path, tmp_path: Path) -> None:
+    """Every setting of the augmentation arrives, and none at what is measured."""
+    settings = {"augment": "crop", "padding": 3, "flip": False, "color_jitter": 0.3, "grayscale": 0.1}
+    run = cached(photos, tmp_path / "run", epochs=1)
+    recipe, data = run.recipe.change(road="files", **settings), run.load()
+    given = [run.bundle.preprocessing, recipe, find_place(recipe)]
+    for augmented in (True, False):
+        source = open_source(data, data.rows["train"], *given, augmented=augmented)
+        found = source.augmentation.to_json()
+        wanted = {"kind": "crop", **settings} if augmented else {"kind": "none", "color_jitter": 0, "grayscale": 0}
+        assert {key: found[key] for key in wanted if key != "augment"} == {
+            key: value for key, value in wanted.items() if key != "augment"
+        }
 
 
 def test_broken_images_of_all_splits_are_named_before_training(photos: Path, tmp_path: Path) -> None:
