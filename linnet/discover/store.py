@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def save_discovery(discovery: Discovery, folder: Path | str) -> None:
         "labels": _put_arrays(folder, "labels", {"cluster": discovery.cluster}),
     }
     clusters = {
-        name: [{"number": each.number, "name": each.name, "stability": each.stability} for each in there]
+        name: [asdict(each) for each in there]
         for name, there in zip(discovery.coarse_names, discovery.clusters, strict=True)
     }
     card = {"format": FORMAT, "images": len(discovery), "clusters": clusters, "files": written, **_rest(discovery)}

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["BINS", "BOUNDS", "expected_calibration_error", "fit_temperature", "likelihood"]
+__all__ = ["BINS", "BOUNDS", "bin_of", "expected_calibration_error", "fit_temperature", "likelihood"]
 
 BOUNDS = (0.02, 50.0)
 """Least and greatest temperature: where every validation image is right the best one would be 0."""
@@ -64,12 +64,17 @@ def _mean_loss(others: Tensor, own: Tensor, temperature: float) -> float:
     return float((torch.logsumexp(others / temperature, 1) - own / temperature).mean())
 
 
+def bin_of(probability: Tensor, bins: int = BINS) -> Tensor:
+    """The bin of each probability (n,), int64, of `bins` equally wide ones; 1 falls into the last."""
+    return (probability * bins).long().clamp_(max=bins - 1)
+
+
 def expected_calibration_error(probability: Tensor, right: Tensor, bins: int = BINS) -> float:
     """How far probabilities (n,) are from the share that is right (bool, n), in percent.
 
     The mean over `bins` equally wide bins of |share right - mean probability|, weighted by their images (Naeini et
     al. 2015).
     """
-    place = (probability * bins).long().clamp_(max=bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, right.double() - probability.double())
+    gaps = right.double() - probability.double()
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, bin_of(probability, bins), gaps)
     return 100 * float(gap.abs().sum()) / max(1, len(probability))

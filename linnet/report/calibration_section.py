@@ -14,7 +14,7 @@ from linnet.explain.scores import Levels
 from linnet.methods.base import Prediction
 from linnet.predict.calibration import FILE, Calibration, LevelCalibration, read_calibration
 from linnet.predict.coverage import THRESHOLDS, Coverage, Signals, risk_coverage
-from linnet.predict.temperature import BINS, expected_calibration_error
+from linnet.predict.temperature import BINS, bin_of, expected_calibration_error
 from linnet.predict.tree import Tree
 from linnet.report.chart import Axes, Chart, Curve, chart
 from linnet.report.probe import Probe
@@ -172,7 +172,9 @@ def _risk_chart(level: str, there: Sequence[_Level]) -> Chart | None:
 
 
 def _bin(probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    """The bins of the calibration error, so that the chart shows what the figure counts."""
+    places: NDArray[np.int64] = bin_of(torch.from_numpy(probability)).numpy()
+    return places
 
 
 def reliability(

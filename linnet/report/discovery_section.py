@@ -157,12 +157,11 @@ def _told(bundles: dict[str, Run]) -> str:
     return ", ".join(f"{each.folder} ({sha[:12]})" for sha, each in reversed(bundles.items()))
 
 
-def discovered(folder: Path, discovery: Discovery, measured: Measured, root: str | None = None) -> Discovered:
+def discovered(folder: Path, discovery: Discovery, measured: Measured) -> Discovered:
     """The section of a discovery.
 
     Args:
-        measured: the run whose embeddings it is of.
-        root: where the clustered data lies now, when it was moved.
+        measured: the run whose embeddings it is of; its root says where clustered data lies that is not its own.
 
     Raises:
         RunError: the data that was clustered is gone or has changed.
@@ -173,7 +172,7 @@ def discovered(folder: Path, discovery: Discovery, measured: Measured, root: str
     there = [c for c in range(len(discovery.coarse_names)) if len(discovery.places(c))]
     rows = [_row(discovery, c, by_name.get(discovery.coarse_names[c])) for c in there]
     rows.sort(key=lambda row: (-row.rank, row.name))
-    manifest = _manifest(discovery, measured, root)
+    manifest = _manifest(discovery, measured)
     several = [row for row in rows if row.clusters > 1]
     best, worst = several[:_EACH_END], several[_EACH_END:][-_EACH_END:]
     return Discovered(
@@ -207,11 +206,11 @@ def _levels(discovery: Discovery, manifest: Manifest) -> tuple[str, str]:
     return level, levels[below] if below < len(levels) else "fine"
 
 
-def _manifest(discovery: Discovery, measured: Measured, root: str | None) -> Manifest:
+def _manifest(discovery: Discovery, measured: Measured) -> Manifest:
     """The run's own data where that was clustered, else what the discovery says."""
     if discovery.card.get("source", {}).get("fingerprint") == measured.data.manifest.fingerprint:
         return measured.data.manifest
-    return manifest_of(discovery, None, root)
+    return manifest_of(discovery, None, measured.run.recipe.root)
 
 
 def _marks(discovery: Discovery, measured: Measured, whole: Scores | None) -> list[str]:

@@ -199,7 +199,7 @@ def _discoveries(
     for folder, discovery, run in found:
         for measured in (each for each in own if each.run is run):
             say(f"{measured.name}: what was discovered, {folder}")
-            yield discovered(folder, discovery, measured, measured.run.recipe.root)
+            yield discovered(folder, discovery, measured)
 
 
 def _marks(series: Series, marks: Sequence[str], every: Sequence[Series]) -> list[str]:

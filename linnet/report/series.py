@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.datasets import DRAWN, load_data
+from linnet.datasets import DRAWN
 from linnet.errors import DataError, ManifestError, RunError
 from linnet.manifest_read import normal_split
 from linnet.recipes import Recipe
@@ -158,11 +158,7 @@ def _loaded(run: Run, data: str | None) -> TrainingData:
         RunError: it is not there, or another than the run learned from.
     """
     try:
-        if data is None:
-            loaded = run.load()
-        else:
-            root = None if run.recipe.root is None else Path(run.recipe.root)
-            loaded = run.load(load_data(data, root, **run.recipe.reading()))
+        loaded = run.load(source=data)
     except (DataError, ManifestError) as error:
         raise RunError(f"{run.folder}: the images that it learned from cannot be read: {error}\n{_MOVED}") from None
     manifest = loaded.manifest

@@ -113,15 +113,19 @@ class Run:
         stages = list(dict.fromkeys(line["stage"] for line in lines))
         return float(max(line["seconds"] for line in lines if line["stage"] == stages[self.members - 1]))
 
-    def load(self, manifest: Manifest | None = None) -> TrainingData:
-        """The run's data, read again where it came from unless given.
+    def load(self, manifest: Manifest | None = None, source: str | None = None) -> TrainingData:
+        """The run's data, read again unless given.
+
+        Args:
+            manifest: the data, to spare reading it.
+            source: the table, folder or known set to read; where the data came from when None.
 
         Raises:
             RunError: the data is not what the run was trained on.
         """
-        if self.data is None or manifest is not None:
+        if self.data is None or manifest is not None or source is not None:
             there = self.summary.get("data_path")
-            source = there if there and Path(there).exists() else self.recipe.data
+            source = source or (there if there and Path(there).exists() else self.recipe.data)
             options = self.recipe.reading()
             if (table := self.summary.get("attributes_path")) and Path(table).exists():
                 options["attributes"] = table
